@@ -1,0 +1,343 @@
+"""Messages to bytes and back: the only place that knows the encoding (docs/PROTOCOL.md).
+
+Integers are little-endian. A round is a header, its sessions, four columns of integers and the blocks, so that
+a follower checks and stores it without touching the messages one by one. Every length is checked against what
+is left before memory is taken (rule 51).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import sys
+import zlib
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
+from operator import attrgetter
+from typing import NamedTuple
+
+from node_runtime.errors import PeerProtocolError
+from node_runtime.messages import (
+    DIGEST_SIZE,
+    MAX_NODES,
+    MAX_SESSION,
+    Ballot,
+    Digest,
+    Forward,
+    Grant,
+    Message,
+    No,
+    PeerMessage,
+    Policy,
+    Round,
+    SessionSpan,
+    TurnRefused,
+    Vote,
+    VoteReply,
+    VoteRequest,
+    Written,
+)
+from node_runtime.records import SEPARATOR
+
+PROTOCOL_VERSION = 1
+MAGIC = b"VS"
+MAX_FRAME = 8 * 1024 * 1024
+MAX_ROUND_MESSAGES = 65_536
+
+_ROUND = struct.Struct("<QQ16sBQQHI")
+_SPAN = struct.Struct("<QI")
+_BATCH = struct.Struct("<QHI")
+FRAME = struct.Struct("<2sBB8sHII")  # magic, version, type, cluster tag, sender, length, checksum
+_U32 = struct.Struct("<I")
+_LITTLE = sys.byteorder == "little"
+
+_VOTE_REQUEST = struct.Struct("<QQQ?")
+_VOTE_REPLY = struct.Struct("<QQ??")
+_BALLOT = struct.Struct("<QQQQ16sQQQI")
+_VOTE = struct.Struct("<QQQB")
+_GRANT = struct.Struct("<QQ16sIIQ")
+_WRITTEN = struct.Struct("<QQIIQ")
+
+
+# --- rounds ---
+
+
+def encode_round(index: int, term: int, parent: Digest, policy: Policy, offset: int, messages: Sequence[Message]) -> Round:
+    """Make a round of messages that are sorted already and whose sessions' numbers have no gaps."""
+    spans: dict[str, list[int]] = {}
+    places: list[int] = []
+    for message in messages:
+        span = spans.get(message.session)
+        if span is None:
+            span = spans[message.session] = [len(spans), message.seq, 0]
+        span[2] += 1
+        places.append(span[0])
+    sessions = tuple(SessionSpan(name, span[1], span[2]) for name, span in spans.items())
+    times = array("q", map(attrgetter("time"), messages))
+    nodes = array("H", map(attrgetter("node"), messages))
+    lengths = array("I", [len(message.block) for message in messages])
+    blocks = b"".join(map(attrgetter("block"), messages))
+    size = len(blocks) + len(SEPARATOR) if messages else 0
+    session_of = array("I", places)
+    head = _ROUND.pack(index, term, parent, policy, offset, size, len(sessions), len(times))
+    encoded = b"".join((head, *map(_span_bytes, sessions), *map(_column_bytes, (times, nodes, session_of, lengths)), blocks))
+    return Round(
+        index, term, parent, policy, offset, size, sessions, times, nodes, session_of, lengths, blocks, encoded, digest_of(encoded)
+    )
+
+
+def decode_round(encoded: bytes) -> Round:
+    """Read one round and check that its parts fit together.
+
+    Raises: PeerProtocolError.
+    """
+    reader = _Reader(encoded)
+    index, term, parent, policy, offset, size, session_count, count = reader.take(_ROUND)
+    if count > MAX_ROUND_MESSAGES or policy not in (0, 1):
+        raise PeerProtocolError("a round's header is out of bounds")
+    sessions = []
+    for _ in range(session_count):
+        name = reader.text()
+        sessions.append(SessionSpan(name, *reader.take(_SPAN)))
+    times, nodes = reader.column("q", count), reader.column("H", count)
+    session_of, lengths = reader.column("I", count), reader.column("I", count)
+    blocks = reader.rest()
+    tally = Counter(session_of)
+    whole = (
+        sum(lengths) == len(blocks)
+        and size == (len(blocks) + len(SEPARATOR) if count else 0)
+        and len(tally) == session_count
+        and all(tally[place] == span.count for place, span in enumerate(sessions))
+        and (not count or (max(nodes) < MAX_NODES and min(times) >= 0 and min(lengths) > 0))
+    )
+    if not whole or len({span.session for span in sessions}) != session_count:
+        raise PeerProtocolError(f"round {index} contradicts itself")
+    return Round(
+        index, term, parent, Policy(policy), offset, size, tuple(sessions), times, nodes, session_of, lengths, blocks,
+        encoded, digest_of(encoded),
+    )  # fmt: skip
+
+
+def digest_of(encoded: bytes) -> Digest:
+    """The digest of a round; it covers the parent's digest, so it covers the whole log so far (rule 16)."""
+    return hashlib.blake2b(encoded, digest_size=DIGEST_SIZE).digest()
+
+
+def messages_of(round_: Round) -> Iterator[Message]:
+    """The messages of a round, one by one, in order."""
+    expected = [span.first for span in round_.sessions]
+    ends = accumulate(round_.lengths)
+    for time, node, place, length, end in zip(
+        round_.times, round_.nodes, round_.session_of, round_.lengths, ends, strict=True
+    ):
+        yield Message(time, node, round_.sessions[place].session, expected[place], round_.blocks[end - length : end])
+        expected[place] += 1
+
+
+def rendered(round_: Round) -> bytes:
+    """The bytes of a round in the shared file."""
+    return round_.blocks + SEPARATOR if round_.size else b""
+
+
+# --- frames ---
+
+
+class Frame(NamedTuple):
+    """One message of one peer."""
+
+    sender: int
+    message: PeerMessage
+
+
+def encode_frame(tag: bytes, sender: int, message: PeerMessage) -> bytes:
+    """One frame: header, then the message; the checksum covers the payload."""
+    kind, encode = _ENCODERS[type(message)]
+    payload = encode(message)
+    return FRAME.pack(MAGIC, PROTOCOL_VERSION, kind, tag, sender, len(payload), zlib.crc32(payload)) + payload
+
+
+def frame_length(header: bytes | bytearray | memoryview, tag: bytes) -> int:
+    """The number of payload bytes behind this header (of `FRAME.size` bytes), checked before any is awaited.
+
+    Raises: PeerProtocolError for a wrong magic, version, cluster, type or length.
+    """
+    magic, version, kind, found, _, length, _ = FRAME.unpack(header)
+    if magic != MAGIC:
+        raise PeerProtocolError("not a votesync peer (wrong magic)")
+    if version != PROTOCOL_VERSION:
+        raise PeerProtocolError(f"speaks version {version}, this node speaks {PROTOCOL_VERSION}")
+    if found != tag:
+        raise PeerProtocolError("belongs to another cluster")
+    if kind not in _DECODERS:
+        raise PeerProtocolError(f"unknown message type {kind}")
+    if length > MAX_FRAME:
+        raise PeerProtocolError(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
+    return int(length)
+
+
+def decode_frame(header: bytes | bytearray | memoryview, payload: bytes) -> Frame:
+    """Read the payload behind a header that `frame_length` has checked.
+
+    Raises: PeerProtocolError.
+    """
+    _, _, kind, _, sender, _, checksum = FRAME.unpack(header)
+    if zlib.crc32(payload) != checksum:
+        raise PeerProtocolError("a frame's checksum is wrong")
+    try:
+        return Frame(sender, _DECODERS[kind](_Reader(payload)))
+    except (ValueError, struct.error) as error:
+        raise PeerProtocolError(f"a frame cannot be read: {error}") from error
+
+
+class _Reader:
+    """Takes parts off a byte string; never past its end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def take(self, form: struct.Struct) -> tuple[int, ...]:
+        if self._at + form.size > len(self._data):
+            raise PeerProtocolError("cut short")
+        values = form.unpack_from(self._data, self._at)
+        self._at += form.size
+        return values
+
+    def bytes(self, length: int) -> bytes:
+        if length > len(self._data) - self._at:
+            raise PeerProtocolError("cut short")
+        self._at += length
+        return self._data[self._at - length : self._at]
+
+    def text(self) -> str:
+        length = self.bytes(1)[0]
+        if not 0 < length <= MAX_SESSION:
+            raise PeerProtocolError("a session name is out of bounds")
+        return self.bytes(length).decode("ascii")
+
+    def column(self, typecode: str, count: int) -> array[int]:
+        column = array(typecode)
+        column.frombytes(self.bytes(count * column.itemsize))
+        if not _LITTLE:
+            column.byteswap()
+        return column
+
+    def rest(self) -> bytes:
+        return self.bytes(len(self._data) - self._at)
+
+    def end(self) -> None:
+        if self._at != len(self._data):
+            raise PeerProtocolError("bytes are left over")
+
+
+def _span_bytes(span: SessionSpan) -> bytes:
+    return bytes((len(span.session),)) + span.session.encode("ascii") + _SPAN.pack(span.first, span.count)
+
+
+def _column_bytes(column: array[int]) -> bytes:
+    if not _LITTLE:
+        column = array(column.typecode, column)
+        column.byteswap()
+    return column.tobytes()
+
+
+def _encode_ballot(ballot: Ballot) -> bytes:
+    head = _BALLOT.pack(
+        ballot.term, ballot.request, ballot.prev_index, ballot.prev_term, ballot.prev_digest, ballot.decided, ballot.written,
+        ballot.synced, len(ballot.rounds),
+    )  # fmt: skip
+    return head + pack_rounds(ballot.rounds)
+
+
+def pack_rounds(rounds: Iterable[Round]) -> bytes:
+    """Rounds one behind the other, each with its length in front."""
+    return b"".join(part for round_ in rounds for part in (_U32.pack(len(round_.encoded)), round_.encoded))
+
+
+def _unpack_rounds(reader: _Reader, count: int) -> tuple[Round, ...]:
+    rounds = []
+    for _ in range(count):
+        (length,) = reader.take(_U32)
+        rounds.append(decode_round(reader.bytes(length)))
+    reader.end()
+    return tuple(rounds)
+
+
+def unpack_rounds(data: bytes, count: int) -> tuple[Round, ...]:
+    """The rounds that `pack_rounds` wrote.
+
+    Raises: PeerProtocolError.
+    """
+    return _unpack_rounds(_Reader(data), count)
+
+
+def _decode_ballot(reader: _Reader) -> Ballot:
+    *head, count = reader.take(_BALLOT)
+    return Ballot(*head, rounds=_unpack_rounds(reader, count))  # type: ignore[arg-type]
+
+
+def _encode_forward(forward: Forward) -> bytes:
+    names: dict[str, int] = {}
+    places = array("I", [names.setdefault(message.session, len(names)) for message in forward.messages])
+    parts = [_BATCH.pack(forward.term, len(names), len(forward.messages))]
+    parts += [bytes((len(name),)) + name.encode("ascii") for name in names]
+    parts += [
+        _column_bytes(array("q", map(attrgetter("time"), forward.messages))),
+        _column_bytes(array("H", map(attrgetter("node"), forward.messages))),
+        _column_bytes(places),
+        _column_bytes(array("Q", map(attrgetter("seq"), forward.messages))),
+        _column_bytes(array("I", [len(message.block) for message in forward.messages])),
+    ]
+    return b"".join((*parts, *map(attrgetter("block"), forward.messages)))
+
+
+def _decode_forward(reader: _Reader) -> Forward:
+    term, name_count, count = reader.take(_BATCH)
+    names = [reader.text() for _ in range(name_count)]
+    times, nodes, places = reader.column("q", count), reader.column("H", count), reader.column("I", count)
+    seqs, lengths, blocks = reader.column("Q", count), reader.column("I", count), reader.rest()
+    if sum(lengths) != len(blocks) or (count and (max(places) >= name_count or max(nodes) >= MAX_NODES or min(times) < 0)):
+        raise PeerProtocolError("forwarded messages contradict themselves")
+    rows = zip(times, nodes, places, seqs, lengths, accumulate(lengths), strict=True)
+    return Forward(
+        term, tuple(Message(time, node, names[place], seq, blocks[end - size : end]) for time, node, place, seq, size, end in rows)
+    )
+
+
+def _encode_grant(grant: Grant) -> bytes:
+    absent = sum(1 << node for node in grant.absent)
+    return _GRANT.pack(grant.term, grant.round, grant.digest, grant.turn, grant.attempt, absent)
+
+
+def _decode_grant(reader: _Reader) -> Grant:
+    *head, bits = reader.take(_GRANT)
+    return Grant(*head, absent=frozenset(node for node in range(MAX_NODES) if bits >> node & 1))  # type: ignore[arg-type]
+
+
+def _decode_vote(reader: _Reader) -> Vote:
+    term, request, index, reason = reader.take(_VOTE)
+    return Vote(term, request, index, No(reason))
+
+
+_ENCODERS: dict[type, tuple[int, Callable[..., bytes]]] = {
+    VoteRequest: (1, lambda m: _VOTE_REQUEST.pack(m.term, m.last_term, m.last_index, m.pre)),
+    VoteReply: (2, lambda m: _VOTE_REPLY.pack(m.term, m.asked, m.pre, m.granted)),
+    Ballot: (3, _encode_ballot),
+    Vote: (4, lambda m: _VOTE.pack(m.term, m.request, m.index, m.reason)),
+    Forward: (5, _encode_forward),
+    Grant: (6, _encode_grant),
+    Written: (7, lambda m: _WRITTEN.pack(m.term, m.round, m.turn, m.attempt, m.position)),
+    TurnRefused: (8, lambda m: _WRITTEN.pack(m.term, m.round, m.turn, m.attempt, m.size)),
+}
+_DECODERS: dict[int, Callable[[_Reader], PeerMessage]] = {
+    1: lambda r: VoteRequest(*r.take(_VOTE_REQUEST)),  # type: ignore[arg-type]
+    2: lambda r: VoteReply(*r.take(_VOTE_REPLY)),  # type: ignore[arg-type]
+    3: _decode_ballot,
+    4: _decode_vote,
+    5: _decode_forward,
+    6: _decode_grant,
+    7: lambda r: Written(*r.take(_WRITTEN)),
+    8: lambda r: TurnRefused(*r.take(_WRITTEN)),
+}
