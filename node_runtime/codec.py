@@ -58,7 +58,8 @@ _VOTE_REPLY = struct.Struct("<QQ??")
 _BALLOT = struct.Struct("<QQQQ16sQQQI")
 _VOTE = struct.Struct("<QQQB")
 _GRANT = struct.Struct("<QQ16sIIQ")
-_WRITTEN = struct.Struct("<QQIIQ")
+_WRITTEN = struct.Struct("<QQ16sII?")
+_REFUSED = struct.Struct("<QQII?")
 
 
 # --- rounds ---
@@ -328,8 +329,8 @@ _ENCODERS: dict[type, tuple[int, Callable[..., bytes]]] = {
     Vote: (4, lambda m: _VOTE.pack(m.term, m.request, m.index, m.reason)),
     Forward: (5, _encode_forward),
     Grant: (6, _encode_grant),
-    Written: (7, lambda m: _WRITTEN.pack(m.term, m.round, m.turn, m.attempt, m.position)),
-    TurnRefused: (8, lambda m: _WRITTEN.pack(m.term, m.round, m.turn, m.attempt, m.size)),
+    Written: (7, lambda m: _WRITTEN.pack(m.term, m.round, m.digest, m.turn, m.attempt, m.last)),
+    TurnRefused: (8, lambda m: _REFUSED.pack(m.term, m.round, m.turn, m.attempt, m.short)),
 }
 _DECODERS: dict[int, Callable[[_Reader], PeerMessage]] = {
     1: lambda r: VoteRequest(*r.take(_VOTE_REQUEST)),  # type: ignore[arg-type]
@@ -338,6 +339,6 @@ _DECODERS: dict[int, Callable[[_Reader], PeerMessage]] = {
     4: _decode_vote,
     5: _decode_forward,
     6: _decode_grant,
-    7: lambda r: Written(*r.take(_WRITTEN)),
-    8: lambda r: TurnRefused(*r.take(_WRITTEN)),
+    7: lambda r: Written(*r.take(_WRITTEN)),  # type: ignore[arg-type]
+    8: lambda r: TurnRefused(*r.take(_REFUSED)),  # type: ignore[arg-type]
 }

@@ -123,8 +123,8 @@ class VoteReply:
 class Ballot:
     """The leader proposes rounds that follow (`prev_index`, `prev_digest`); without rounds it is a heartbeat.
 
-    `decided`, `written` and `synced` are the leader's: last decided round, bytes known to be in the shared
-    file, bytes of it known to be fsynced.
+    `decided`, `written` and `synced` are the leader's, each the index of a round: the last one decided, the last
+    one known to be in the shared file, the last one known to be fsynced there.
     """
 
     term: int
@@ -190,24 +190,28 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A writer reports: turn `turn` of `round` and all before it are in the file, `position` bytes in all."""
+    """A writer reports: turn `turn` of `round` and all before it are in the file; `last`: that was its last turn.
+
+    As in a grant, `digest` proves to a receiver that holds the same round that the round is decided.
+    """
 
     term: int
     round: int
+    digest: Digest
     turn: int
     attempt: int
-    position: int
+    last: bool
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRefused:
-    """A writer cannot take its turn: it lacks the round, or the file is shorter than the turn's start."""
+    """A writer cannot take its turn: it lacks the round, or the file is shorter (`short`) than the turn's start."""
 
     term: int
     round: int
     turn: int
     attempt: int
-    size: int
+    short: bool
 
 
 PeerMessage = VoteRequest | VoteReply | Ballot | Vote | Forward | Grant | Written | TurnRefused
