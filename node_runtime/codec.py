@@ -16,13 +16,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from node_runtime.errors import PeerProtocolError
 from node_runtime.messages import (
     DIGEST_SIZE,
     MAX_NODES,
+    MAX_SEQ,
     MAX_SESSION,
+    MAX_TIME,
     Ballot,
     Digest,
     Forward,
@@ -50,6 +52,9 @@ _ROUND = struct.Struct("<QQ16sBQQHI")
 _SPAN = struct.Struct("<QI")
 _BATCH = struct.Struct("<QHI")
 FRAME = struct.Struct("<2sBB8sHII")  # magic, version, type, cluster tag, sender, length, checksum
+_HEAD = struct.Struct("<2sBB8sHI")  # the part of it that the checksum covers
+_KIND_AT = 3
+HELLO = 0  # the type of the frame that opens a connection
 _U32 = struct.Struct("<I")
 _LITTLE = sys.byteorder == "little"
 
@@ -110,8 +115,8 @@ def decode_round(encoded: bytes) -> Round:
         sum(lengths) == len(blocks)
         and size == (len(blocks) + len(SEPARATOR) if count else 0)
         and len(tally) == session_count
-        and all(tally[place] == span.count for place, span in enumerate(sessions))
-        and (not count or (max(nodes) < MAX_NODES and min(times) >= 0 and min(lengths) > 0))
+        and all(tally[place] == span.count > 0 and _numbers_fit(span) for place, span in enumerate(sessions))
+        and (not count or (max(nodes) < MAX_NODES and min(times) >= 0 and max(times) <= MAX_TIME and min(lengths) > 0))
     )
     if not whole or len({span.session for span in sessions}) != session_count:
         raise PeerProtocolError(f"round {index} contradicts itself")
@@ -153,43 +158,73 @@ class Frame(NamedTuple):
 
 
 def encode_frame(tag: bytes, sender: int, message: PeerMessage) -> bytes:
-    """One frame: header, then the message; the checksum covers the payload."""
+    """One frame: header, then the message; the checksum covers both."""
     kind, encode = _ENCODERS[type(message)]
-    payload = encode(message)
-    return FRAME.pack(MAGIC, PROTOCOL_VERSION, kind, tag, sender, len(payload), zlib.crc32(payload)) + payload
+    return _frame(tag, sender, kind, encode(message))
 
 
-def frame_length(header: bytes | bytearray | memoryview, tag: bytes) -> int:
-    """The number of payload bytes behind this header (of `FRAME.size` bytes), checked before any is awaited.
+def encode_hello(tag: bytes, sender: int) -> bytes:
+    """The first frame on each connection: it says who speaks and nothing else."""
+    return _frame(tag, sender, HELLO, b"")
 
-    Raises: PeerProtocolError for a wrong magic, version, cluster, type or length.
+
+def read_header(data: bytes, at: int, tag: bytes) -> tuple[int, int, int]:
+    """Kind, sender and number of payload bytes of the frame that starts at `at`, checked before any byte of it is awaited.
+
+    Raises: PeerProtocolError for a wrong magic, version, cluster, type or length (rule 51).
     """
-    magic, version, kind, found, _, length, _ = FRAME.unpack(header)
+    magic, version, kind, found, sender, length, _ = FRAME.unpack_from(data, at)
     if magic != MAGIC:
         raise PeerProtocolError("not a votesync peer (wrong magic)")
     if version != PROTOCOL_VERSION:
         raise PeerProtocolError(f"speaks version {version}, this node speaks {PROTOCOL_VERSION}")
     if found != tag:
         raise PeerProtocolError("belongs to another cluster")
-    if kind not in _DECODERS:
+    if kind not in _DECODERS and kind != HELLO:
         raise PeerProtocolError(f"unknown message type {kind}")
     if length > MAX_FRAME:
         raise PeerProtocolError(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
-    return int(length)
+    return kind, sender, length
 
 
-def decode_frame(header: bytes | bytearray | memoryview, payload: bytes) -> Frame:
-    """Read the payload behind a header that `frame_length` has checked.
+def read_message(data: bytes, at: int, stop: int) -> PeerMessage | None:
+    """The message of the whole frame data[at:stop], whose header `read_header` has checked; None for a hello.
 
     Raises: PeerProtocolError.
     """
-    _, _, kind, _, sender, _, checksum = FRAME.unpack(header)
-    if zlib.crc32(payload) != checksum:
+    payload = data[at + FRAME.size : stop]
+    if zlib.crc32(payload, zlib.crc32(data[at : at + _HEAD.size])) != _U32.unpack_from(data, at + _HEAD.size)[0]:
         raise PeerProtocolError("a frame's checksum is wrong")
+    kind = data[at + _KIND_AT]
+    if kind == HELLO:
+        if payload:
+            raise PeerProtocolError("a hello carries bytes")
+        return None
     try:
-        return Frame(sender, _DECODERS[kind](_Reader(payload)))
+        return _DECODERS[kind](payload)
     except (ValueError, struct.error) as error:
         raise PeerProtocolError(f"a frame cannot be read: {error}") from error
+
+
+def decode_frame(data: bytes, tag: bytes) -> Frame:
+    """Read exactly one frame that carries a message.
+
+    Raises: PeerProtocolError.
+    """
+    if len(data) < FRAME.size:
+        raise PeerProtocolError("cut short")
+    _, sender, length = read_header(data, 0, tag)
+    if len(data) != FRAME.size + length:
+        raise PeerProtocolError("cut short or bytes are left over")
+    message = read_message(data, 0, len(data))
+    if message is None:
+        raise PeerProtocolError("a hello where a message is due")
+    return Frame(sender, message)
+
+
+def _frame(tag: bytes, sender: int, kind: int, payload: bytes) -> bytes:
+    head = _HEAD.pack(MAGIC, PROTOCOL_VERSION, kind, tag, sender, len(payload))
+    return head + _U32.pack(zlib.crc32(payload, zlib.crc32(head))) + payload
 
 
 class _Reader:
@@ -199,38 +234,42 @@ class _Reader:
         self._data = data
         self._at = 0
 
-    def take(self, form: struct.Struct) -> tuple[int, ...]:
+    def take(self, form: struct.Struct) -> tuple[Any, ...]:
         if self._at + form.size > len(self._data):
             raise PeerProtocolError("cut short")
         values = form.unpack_from(self._data, self._at)
         self._at += form.size
         return values
 
-    def bytes(self, length: int) -> bytes:
+    def chunk(self, length: int) -> bytes:
         if length > len(self._data) - self._at:
             raise PeerProtocolError("cut short")
         self._at += length
         return self._data[self._at - length : self._at]
 
     def text(self) -> str:
-        length = self.bytes(1)[0]
+        length = self.chunk(1)[0]
         if not 0 < length <= MAX_SESSION:
             raise PeerProtocolError("a session name is out of bounds")
-        return self.bytes(length).decode("ascii")
+        return self.chunk(length).decode("ascii")
 
     def column(self, typecode: str, count: int) -> array[int]:
         column = array(typecode)
-        column.frombytes(self.bytes(count * column.itemsize))
+        column.frombytes(self.chunk(count * column.itemsize))
         if not _LITTLE:
             column.byteswap()
         return column
 
     def rest(self) -> bytes:
-        return self.bytes(len(self._data) - self._at)
+        return self.chunk(len(self._data) - self._at)
 
     def end(self) -> None:
         if self._at != len(self._data):
             raise PeerProtocolError("bytes are left over")
+
+
+def _numbers_fit(span: SessionSpan) -> bool:
+    return 0 < span.first <= span.first + span.count - 1 <= MAX_SEQ
 
 
 def _span_bytes(span: SessionSpan) -> bytes:
@@ -261,7 +300,7 @@ def _unpack_rounds(reader: _Reader, count: int) -> tuple[Round, ...]:
     rounds = []
     for _ in range(count):
         (length,) = reader.take(_U32)
-        rounds.append(decode_round(reader.bytes(length)))
+        rounds.append(decode_round(reader.chunk(length)))
     reader.end()
     return tuple(rounds)
 
@@ -274,9 +313,10 @@ def unpack_rounds(data: bytes, count: int) -> tuple[Round, ...]:
     return _unpack_rounds(_Reader(data), count)
 
 
-def _decode_ballot(reader: _Reader) -> Ballot:
+def _decode_ballot(payload: bytes) -> Ballot:
+    reader = _Reader(payload)
     *head, count = reader.take(_BALLOT)
-    return Ballot(*head, rounds=_unpack_rounds(reader, count))  # type: ignore[arg-type]
+    return Ballot(*head, _unpack_rounds(reader, count))
 
 
 def _encode_forward(forward: Forward) -> bytes:
@@ -294,12 +334,20 @@ def _encode_forward(forward: Forward) -> bytes:
     return b"".join((*parts, *map(attrgetter("block"), forward.messages)))
 
 
-def _decode_forward(reader: _Reader) -> Forward:
+def _decode_forward(payload: bytes) -> Forward:
+    reader = _Reader(payload)
     term, name_count, count = reader.take(_BATCH)
     names = [reader.text() for _ in range(name_count)]
     times, nodes, places = reader.column("q", count), reader.column("H", count), reader.column("I", count)
     seqs, lengths, blocks = reader.column("Q", count), reader.column("I", count), reader.rest()
-    if sum(lengths) != len(blocks) or (count and (max(places) >= name_count or max(nodes) >= MAX_NODES or min(times) < 0)):
+    fits = not count or (
+        max(places) < name_count
+        and max(nodes) < MAX_NODES
+        and 0 <= min(times) <= max(times) <= MAX_TIME
+        and 0 < min(seqs) <= max(seqs) <= MAX_SEQ
+        and min(lengths) > 0
+    )
+    if sum(lengths) != len(blocks) or not fits:
         raise PeerProtocolError("forwarded messages contradict themselves")
     rows = zip(times, nodes, places, seqs, lengths, accumulate(lengths), strict=True)
     return Forward(
@@ -312,13 +360,13 @@ def _encode_grant(grant: Grant) -> bytes:
     return _GRANT.pack(grant.term, grant.round, grant.digest, grant.turn, grant.attempt, absent)
 
 
-def _decode_grant(reader: _Reader) -> Grant:
-    *head, bits = reader.take(_GRANT)
-    return Grant(*head, absent=frozenset(node for node in range(MAX_NODES) if bits >> node & 1))  # type: ignore[arg-type]
+def _decode_grant(payload: bytes) -> Grant:
+    *head, bits = _GRANT.unpack(payload)
+    return Grant(*head, frozenset(node for node in range(MAX_NODES) if bits >> node & 1))
 
 
-def _decode_vote(reader: _Reader) -> Vote:
-    term, request, index, reason = reader.take(_VOTE)
+def _decode_vote(payload: bytes) -> Vote:
+    term, request, index, reason = _VOTE.unpack(payload)
     return Vote(term, request, index, No(reason))
 
 
@@ -332,13 +380,13 @@ _ENCODERS: dict[type, tuple[int, Callable[..., bytes]]] = {
     Written: (7, lambda m: _WRITTEN.pack(m.term, m.round, m.digest, m.turn, m.attempt, m.last)),
     TurnRefused: (8, lambda m: _REFUSED.pack(m.term, m.round, m.turn, m.attempt, m.short)),
 }
-_DECODERS: dict[int, Callable[[_Reader], PeerMessage]] = {
-    1: lambda r: VoteRequest(*r.take(_VOTE_REQUEST)),  # type: ignore[arg-type]
-    2: lambda r: VoteReply(*r.take(_VOTE_REPLY)),  # type: ignore[arg-type]
+_DECODERS: dict[int, Callable[[bytes], PeerMessage]] = {
+    1: lambda payload: VoteRequest(*_VOTE_REQUEST.unpack(payload)),
+    2: lambda payload: VoteReply(*_VOTE_REPLY.unpack(payload)),
     3: _decode_ballot,
     4: _decode_vote,
     5: _decode_forward,
     6: _decode_grant,
-    7: lambda r: Written(*r.take(_WRITTEN)),  # type: ignore[arg-type]
-    8: lambda r: TurnRefused(*r.take(_REFUSED)),  # type: ignore[arg-type]
+    7: lambda payload: Written(*_WRITTEN.unpack(payload)),
+    8: lambda payload: TurnRefused(*_WRITTEN.unpack(payload)),
 }
