@@ -19,29 +19,19 @@ class Clock:
 
     def __init__(self) -> None:
         self._skew = 0
-        self._until: int | None = None
         self._last = 0
 
     def ticks(self) -> int:
         """Monotonic ticks, skewed; never less than the call before returned."""
-        now = time.monotonic_ns() // 1000
-        if self._skew:
-            now += self._skew_at(now)
+        now = time.monotonic_ns() // 1000 + self._skew
         if now > self._last:
             self._last = now
         return self._last
 
     def wall(self) -> float:
         """Unix seconds, skewed."""
-        return time.time() + (self._skew_at(steady_ticks()) / 1_000_000 if self._skew else 0.0)
+        return time.time() + self._skew / 1_000_000
 
-    def skew(self, microseconds: int, until: int | None = None) -> None:
-        """Shift both clocks by so much (0 mends them), at most until `until` in `steady_ticks`."""
+    def skew(self, microseconds: int) -> None:
+        """Shift both clocks by so much; 0 mends them."""
         self._skew = microseconds
-        self._until = until
-
-    def _skew_at(self, steady: int) -> int:
-        if self._until is not None and steady >= self._until:
-            self._skew = 0
-            self._until = None
-        return self._skew

@@ -90,8 +90,9 @@ def encode_round(index: int, term: int, parent: Digest, policy: Policy, offset: 
     head = _ROUND.pack(index, term, parent, policy, offset, size, len(sessions), len(times))
     encoded = b"".join((head, *map(_span_bytes, sessions), *map(_column_bytes, (times, nodes, session_of, lengths)), blocks))
     return Round(
-        index, term, parent, policy, offset, size, sessions, times, nodes, session_of, lengths, blocks, encoded, digest_of(encoded)
-    )
+        index, term, parent, policy, offset, size, sessions, times, nodes, session_of, lengths, blocks,
+        encoded, digest_of(encoded),
+    )  # fmt: skip
 
 
 def decode_round(encoded: bytes) -> Round:
@@ -315,8 +316,9 @@ def unpack_rounds(data: bytes, count: int) -> tuple[Round, ...]:
 
 def _decode_ballot(payload: bytes) -> Ballot:
     reader = _Reader(payload)
-    *head, count = reader.take(_BALLOT)
-    return Ballot(*head, _unpack_rounds(reader, count))
+    term, request, prev_index, prev_term, prev_digest, decided, written, synced, count = reader.take(_BALLOT)
+    rounds = _unpack_rounds(reader, count)
+    return Ballot(term, request, prev_index, prev_term, prev_digest, decided, written, synced, rounds)
 
 
 def _encode_forward(forward: Forward) -> bytes:
@@ -350,9 +352,8 @@ def _decode_forward(payload: bytes) -> Forward:
     if sum(lengths) != len(blocks) or not fits:
         raise PeerProtocolError("forwarded messages contradict themselves")
     rows = zip(times, nodes, places, seqs, lengths, accumulate(lengths), strict=True)
-    return Forward(
-        term, tuple(Message(time, node, names[place], seq, blocks[end - size : end]) for time, node, place, seq, size, end in rows)
-    )
+    messages = (Message(time, node, names[place], seq, blocks[end - size : end]) for time, node, place, seq, size, end in rows)
+    return Forward(term, tuple(messages))
 
 
 def _encode_grant(grant: Grant) -> bytes:
@@ -361,8 +362,8 @@ def _encode_grant(grant: Grant) -> bytes:
 
 
 def _decode_grant(payload: bytes) -> Grant:
-    *head, bits = _GRANT.unpack(payload)
-    return Grant(*head, frozenset(node for node in range(MAX_NODES) if bits >> node & 1))
+    term, round_, digest, turn, attempt, bits = _GRANT.unpack(payload)
+    return Grant(term, round_, digest, turn, attempt, frozenset(node for node in range(MAX_NODES) if bits >> node & 1))
 
 
 def _decode_vote(payload: bytes) -> Vote:
