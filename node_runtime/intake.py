@@ -7,11 +7,11 @@ change of leader and, when nothing moves, from time to time. A repeat does no ha
 from __future__ import annotations
 
 from collections import deque
-from itertools import accumulate
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from node_runtime.messages import Message, Round
-from node_runtime.sessions import Place
+from node_runtime.sessions import Place, SessionTable
 
 Rows = list[tuple[int, int | None, int | None]]
 
@@ -24,12 +24,24 @@ class Pending(NamedTuple):
     since: int
 
 
+@dataclass(slots=True)
+class _Cursor:
+    """How far a round is settled, while its turns are written one after the other."""
+
+    index: int
+    number: int
+    offset: int
+    wanted: list[deque[Pending] | None]
+    seqs: list[int]
+
+
 class Intake:
     """Messages in order, a queue a session."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._queues: dict[str, deque[Pending]] = {}
+        self._cursor: _Cursor | None = None
         self.outbox: list[Message] = []
         self.count = 0
         self.moved = 0
@@ -45,18 +57,22 @@ class Intake:
         Returns None, or the sequence number that is expected instead where there is a gap (rule 36).
         """
         queue = self._queues.get(message.session)
-        if queue is None:
+        if not queue:
             if message.seq > place.last + 1:
                 return place.last + 1
-            self._queues[message.session] = deque((Pending(message, client, now),))
+            if queue is None:
+                queue = self._queues[message.session] = deque()
         else:
             expected = queue[-1].message.seq + 1
             if message.seq > expected:
                 return expected
+            position = message.seq - queue[0].message.seq
+            if position < 0:
+                return queue[0].message.seq
             if message.seq < expected:
-                self._replace(queue, message, client, now)
+                queue[position] = Pending(queue[position].message, client, now)
                 return None
-            queue.append(Pending(message, client, now))
+        queue.append(Pending(message, client, now))
         if not self.count:
             self.moved = now
         self.count += 1
@@ -72,23 +88,25 @@ class Intake:
         """Everything that waits goes to the leader once more."""
         self.outbox = [pending.message for queue in self._queues.values() for pending in queue]
 
-    def settle(self, round_: Round, first: int, last: int, now: int) -> list[tuple[Any, str, Rows]]:
-        """Messages [first, last) of a decided round are in the file: take them out and say whom to tell what."""
-        wanted = [self._queues.get(span.session) for span in round_.sessions]
-        if not any(wanted):
-            return []
-        seqs = [span.first for span in round_.sessions]
+    def settle(self, round_: Round, last: int, now: int) -> list[tuple[Any, str, Rows]]:
+        """The first `last` messages of a decided round are in the file: take them out and say whom to tell what.
+
+        A round may be settled turn by turn; each message is looked at once.
+        """
+        cursor = self._cursor
+        if cursor is None or cursor.index != round_.index:
+            wanted = [self._queues.get(span.session) for span in round_.sessions]
+            if not any(wanted):
+                return []
+            cursor = self._cursor = _Cursor(round_.index, 0, round_.offset, wanted, [span.first for span in round_.sessions])
         told: dict[int, tuple[Any, str, Rows]] = {}
         answers: list[tuple[Any, str, Rows]] = []
-        ends = accumulate(round_.lengths, initial=round_.offset)
-        for number, (place, offset) in enumerate(zip(round_.session_of, ends, strict=False)):
-            if number >= last:
-                break
+        offset, seqs = cursor.offset, cursor.seqs
+        rows = zip(round_.session_of[cursor.number : last], round_.lengths[cursor.number : last], strict=True)
+        for place, length in rows:
             seq = seqs[place]
             seqs[place] = seq + 1
-            queue = wanted[place]
-            if number < first or not queue:
-                continue
+            queue = cursor.wanted[place]
             while queue and queue[0].message.seq <= seq:
                 pending = queue.popleft()
                 self.count -= 1
@@ -98,29 +116,36 @@ class Intake:
                     answers.append(answer)
                 exact = pending.message.seq == seq
                 answer[2].append((pending.message.seq, round_.index if exact else None, offset if exact else None))
-        self.moved = now
-        self._forget_empty(round_)
+            offset += length
+        cursor.number, cursor.offset = max(last, cursor.number), offset
+        if answers:
+            self.moved = now
+        if last >= round_.count:
+            self._cursor = None
+            self._forget_empty(round_)
         return answers
 
-    def settle_old(self, session: str, place: Place, now: int) -> list[tuple[Any, str, Rows]]:
-        """Answer what is queued although it was decided and written before."""
-        queue = self._queues.get(session)
+    def settle_old(self, sessions: SessionTable, written: int, now: int) -> list[tuple[Any, str, Rows]]:
+        """Answer what waits although its round is in the file already: it was queued while that was being written."""
         answers: list[tuple[Any, str, Rows]] = []
-        while queue and queue[0].message.seq <= place.last:
-            pending = queue.popleft()
-            self.count -= 1
-            self.moved = now
-            index = place.round if pending.message.seq == place.last else None
-            answers.append((pending.client, session, [(pending.message.seq, index, None)]))
-        if queue is not None and not queue:
-            del self._queues[session]
+        for session, queue in list(self._queues.items()):
+            place = sessions.place(session)
+            if place.round > written:
+                continue
+            while queue and queue[0].message.seq <= place.last:
+                pending = queue.popleft()
+                self.count -= 1
+                self.moved = now
+                answers.append((pending.client, session, [(pending.message.seq, None, None)]))
+            if not queue:
+                del self._queues[session]
         return answers
 
     def expire(self, before: int) -> list[tuple[Any, str, int]]:
         """Give up what has waited since before `before`, a session's later messages with it, so that none overtakes."""
         gone: list[tuple[Any, str, int]] = []
         for session, queue in list(self._queues.items()):
-            if queue[0].since < before:
+            if queue and queue[0].since < before:
                 gone += [(pending.client, session, pending.message.seq) for pending in queue]
                 self.count -= len(queue)
                 del self._queues[session]
@@ -130,15 +155,7 @@ class Intake:
 
     def oldest(self) -> int | None:
         """Since when the oldest message waits."""
-        return min((queue[0].since for queue in self._queues.values()), default=None)
-
-    def _replace(self, queue: deque[Pending], message: Message, client: Any, now: int) -> None:
-        position = message.seq - queue[0].message.seq
-        if position >= 0:
-            queue[position] = Pending(queue[position].message, client, now)
-        else:
-            queue.appendleft(Pending(message, client, now))
-            self.count += 1
+        return min((queue[0].since for queue in self._queues.values() if queue), default=None)
 
     def _forget_empty(self, round_: Round) -> None:
         for span in round_.sessions:

@@ -14,6 +14,7 @@ from node_runtime.sessions import SessionTable, Undo
 Read = Callable[[int, int], Sequence[Round]]
 
 KEPT_BYTES = 4 * 1024 * 1024
+UNDO_KEPT = 1024
 
 
 class Point(NamedTuple):
@@ -54,6 +55,18 @@ class Log:
         self._undo[round_.index] = self.sessions.apply(round_)
         self.last = point_of(round_)
 
+    def restore(self, round_: Round) -> None:
+        """Put back one round from the journal at a start; memory stays flat, for no more than a window can be cut."""
+        self.append(round_)
+        if len(self._undo) > UNDO_KEPT:
+            del self._undo[next(iter(self._undo))]
+        self._drop_before(round_.index - UNDO_KEPT)
+
+    def restored(self, decided_hint: int) -> None:
+        """The journal is read; a stored decided index is never above the last durable round (rule 23)."""
+        self.decided = min(decided_hint, self.last.index)
+        self._undo = {index: undo for index, undo in self._undo.items() if index > self.decided}
+
     def cut_after(self, index: int) -> None:
         """Take off all rounds after `index`, which must be undecided (rule 12)."""
         assert index >= self.decided, f"rounds after {index} are to be cut, but {self.decided} is decided"
@@ -73,7 +86,9 @@ class Log:
 
     def trim(self, keep_from: int) -> None:
         """Forget in memory what is over `KEPT_BYTES` and before `keep_from` (and decided)."""
-        limit = min(keep_from, self.decided + 1)
+        self._drop_before(min(keep_from, self.decided + 1))
+
+    def _drop_before(self, limit: int) -> None:
         drop = 0
         while self._bytes > KEPT_BYTES and drop < len(self._rounds) - 1 and self._rounds[drop].index < limit:
             self._bytes -= len(self._rounds[drop].encoded)

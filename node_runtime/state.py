@@ -118,15 +118,14 @@ class Output:
 
     state: list[HardState] = field(default_factory=list)  # 1. fsync the newest before anything below
     early: list[tuple[NodeId, PeerMessage]] = field(default_factory=list)  # 2. send: rests on no round of this step (rule 8)
-    cut_after: list[int] = field(default_factory=list)  # 3. the first of `rounds` follows this one
-    rounds: list[Round] = field(default_factory=list)  # 4. one write, one fsync; then feed `Persisted`
-    replies: list[tuple[NodeId, PeerMessage]] = field(default_factory=list)  # 5. send: may rest on the rounds above
-    writes: list[WriteTurn] = field(default_factory=list)  # 6. pwrite, in order; then feed `TurnDone`
-    compare: list[Compare] = field(default_factory=list)  # 7. compare and repair; then feed `Compared`
-    acks: list[tuple[Any, str, list[tuple[int, int | None, int | None]]]] = field(default_factory=list)  # 8. to clients
-    failures: list[tuple[Any, str, int, str]] = field(default_factory=list)  # 9. to clients: session, seq, code
-    sync: list[int] = field(default_factory=list)  # 10. fsync the shared file some time; then feed `FileSynced`
-    trace: list[dict[str, Any]] = field(default_factory=list)  # 11. to the vote log
+    rounds: list[Round] = field(default_factory=list)  # 3. replace what follows the first one's parent; fsync; feed `Persisted`
+    replies: list[tuple[NodeId, PeerMessage]] = field(default_factory=list)  # 4. send: may rest on the rounds above
+    writes: list[WriteTurn] = field(default_factory=list)  # 5. pwrite, in order; then feed `TurnDone`
+    compare: list[Compare] = field(default_factory=list)  # 6. compare and repair; then feed `Compared`
+    acks: list[tuple[Any, str, list[tuple[int, int | None, int | None]]]] = field(default_factory=list)  # 7. to clients
+    failures: list[tuple[Any, str, int, str]] = field(default_factory=list)  # 8. to clients: session, seq, code
+    sync: list[int] = field(default_factory=list)  # 9. fsync the shared file some time; then feed `FileSynced`
+    trace: list[dict[str, Any]] = field(default_factory=list)  # 10. to the vote log
 
 
 # --- roles ---
@@ -263,6 +262,7 @@ class CoreState:
     told: list[list[int]] = field(default_factory=list)
     reported: int = 0
     seen_written: bool = False
+    down: set[NodeId] = field(default_factory=set)
     out: Output = field(default_factory=Output)
     counters: dict[str, int] = field(default_factory=dict)
     turn_cache: dict[Digest, tuple[Turn, ...]] = field(default_factory=dict)
