@@ -389,5 +389,5 @@ _DECODERS: dict[int, Callable[[bytes], PeerMessage]] = {
     5: _decode_forward,
     6: _decode_grant,
     7: lambda payload: Written(*_WRITTEN.unpack(payload)),
-    8: lambda payload: TurnRefused(*_WRITTEN.unpack(payload)),
+    8: lambda payload: TurnRefused(*_REFUSED.unpack(payload)),
 }
