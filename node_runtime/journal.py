@@ -33,6 +33,7 @@ JOURNAL_DIR = "journal"
 PROMISED_NAME = "promised"
 LOCK_NAME = "lock"
 _BLOCK = 4096
+_COPY = 1024 * 1024
 
 
 class Journal:
@@ -255,8 +256,8 @@ class Journal:
         if self._size < self._segment_bytes:
             storage.allocate(self._handle, self._segment_bytes)
             self._size = self._segment_bytes
-        unsure = storage.pread(self._handle, end.offset - end.first_unsure, end.first_unsure)
-        write_all(storage, self._handle, unsure, end.first_unsure)
+        for at in range(end.first_unsure, end.offset, _COPY):
+            write_all(storage, self._handle, storage.pread(self._handle, min(_COPY, end.offset - at), at), at)
         storage.fdatasync(self._handle)
 
     def _start_segment(self, room: int) -> None:

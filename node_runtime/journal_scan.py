@@ -1,7 +1,8 @@
 """Replay of a journal: every sound frame in order, then a verdict on what follows the last one.
 
 Nothing sound and nothing promised behind it: a torn write, which may be cut (rule 20). A promised frame that is broken
-or gone, or a sound frame behind a broken one: rot, and the node must fetch the lost rounds again (rule 21).
+or gone, a sound frame behind a broken one, or no word on what was promised: rot, and the node must fetch the rounds
+again from the others (rule 21).
 """
 
 from __future__ import annotations
@@ -153,8 +154,7 @@ class Scan:
         leftover = bool(later)
         if end.segment and self._look(end.segment, lambda reader: reader.last_used(end.offset) > end.offset):
             leftover = True
-        lost = self._promised is not None and self._promised > end.number
-        if lost or (leftover and (self._promised is None or self._sound_behind(end, later))):
+        if self._promised is None or self._promised > end.number or (leftover and self._sound_behind(end, later)):
             return Tail.ROT
         return Tail.TORN if leftover else Tail.CLEAN
 

@@ -101,10 +101,11 @@ class SharedFile:
             raise self._fail(error) from error
         return None
 
-    def repair(self, start: int, chunks: Iterable[bytes]) -> Repair:
+    def repair(self, start: int, chunks: Iterable[bytes], *, rewrite: bool = False) -> Repair:
         """Compare the file from `start` with the bytes that belong there and write those that differ (rules 40, 44).
 
-        Raises: DiskError.
+        `rewrite`: write the equal ones too. After a failed fsync, here or on another node, the kernel may show bytes
+        that never reached the disk (rule 45). Raises: DiskError.
         """
         self._check_usable()
         position, changed = start, 0
@@ -113,15 +114,21 @@ class SharedFile:
                 size = self._size()
                 if size < position:
                     return Repair(start, position, changed, size)
-                found = self._storage.pread(self._handle, len(chunk), position)
-                if found != chunk:
-                    for low, high in _differences(found, chunk):
-                        write_all(self._storage, self._handle, chunk[low:high], position + low)
-                        changed += high - low
+                changed += self._set(position, chunk, rewrite)
                 position += len(chunk)
         except OSError as error:
             raise self._fail(error) from error
         return Repair(start, position, changed)
+
+    def _set(self, position: int, wanted: bytes, rewrite: bool) -> int:
+        """Make the file hold `wanted` at `position`; how many bytes of it were not there."""
+        found = self._storage.pread(self._handle, len(wanted), position)
+        if found == wanted and not rewrite:
+            return 0
+        parts = list(_differences(found, wanted))
+        for low, high in [(0, len(wanted))] if rewrite else parts:
+            write_all(self._storage, self._handle, wanted[low:high], position + low)
+        return sum(high - low for low, high in parts)
 
     def read(self, start: int, size: int) -> bytes:
         """Up to `size` bytes from `start` on.

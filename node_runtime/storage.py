@@ -207,7 +207,8 @@ def create_durably(storage: Storage, directory: str, name: str, data: bytes, siz
     handle = storage.open(temporary, create=True)
     try:
         storage.truncate(handle, 0)
-        storage.allocate(handle, max(size, len(data)))
+        if size > len(data):
+            storage.allocate(handle, size)
         write_all(storage, handle, data, 0)
         storage.fdatasync(handle)
         storage.rename(temporary, f"{directory}/{name}")
