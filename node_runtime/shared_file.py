@@ -14,12 +14,12 @@ from node_runtime.storage import Storage, create_durably, disk_error, disk_error
 
 OUTPUT_NAME = "output.txt"
 MARK_DIR = ".votesync"
-_BLOCK = 4096
+_STEP = 64
 _READ = 1024 * 1024
 
 
 class Repair(NamedTuple):
-    """What a repair did: bytes [start, end) are right now, `changed` of them were not before.
+    """What a repair did: bytes [start, end) are right now, about `changed` of them were not before.
 
     `short` is None, or the size of the file where it turned out to be shorter than where the repair should go on; the
     repair must then begin again from there at the latest (rule 41).
@@ -169,14 +169,24 @@ class SharedFile:
 
 
 def _differences(found: bytes, wanted: bytes) -> Iterator[tuple[int, int]]:
-    """The parts of `wanted` that `found` does not have, block by block, without the equal bytes at their start."""
-    for low in range(0, len(found), _BLOCK):
-        old, new = found[low : low + _BLOCK], wanted[low : low + _BLOCK]
-        if old != new[: len(old)]:
-            places = [at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]]
-            yield low + places[0], low + places[-1] + 1
+    """The parts [low, high) of `wanted` that `found` does not have; parts that are close to each other are one."""
+    low = high = -1
+    for at in range(0, len(found), _STEP):
+        old, new = found[at : at + _STEP], wanted[at : min(at + _STEP, len(found))]
+        if old == new:
+            continue
+        places = [at + place for place, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1]]
+        if low >= 0 and places[0] - high > _STEP:
+            yield low, high
+            low = -1
+        low, high = low if low >= 0 else places[0], places[-1] + 1
     if len(found) < len(wanted):
-        yield len(found), len(wanted)
+        if low >= 0 and len(found) - high > _STEP:
+            yield low, high
+            low = -1
+        low, high = low if low >= 0 else len(found), len(wanted)
+    if low >= 0:
+        yield low, high
 
 
 class PrefixCheck:
@@ -254,6 +264,6 @@ def claim(storage: Storage, shared_dir: str, cluster: str, node: int, fresh: boo
 def _content(storage: Storage, path: str) -> bytes:
     handle = storage.open(path)
     try:
-        return storage.pread(handle, _BLOCK, 0)
+        return storage.pread(handle, _STEP, 0)
     finally:
         storage.close(handle)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from node_runtime.errors import JournalError
+from node_runtime.state import HardState
 from node_runtime.storage import Storage, create_durably, disk_errors, write_all
 
 STATE_NAME = "state"
@@ -21,15 +21,6 @@ STATE_VERSION = 1
 _MAGIC = b"VSST"
 _SLOT = struct.Struct("<4sHH8s16sQQi?")  # magic, version, node, tag, identity, sequence, term, vote (-1: none), recovering
 _CRC = struct.Struct("<I")
-
-
-@dataclass(frozen=True, slots=True)
-class HardState:
-    """What a node must not forget; `recovering`: its journal lost rounds that it may have voted for (rule 21)."""
-
-    term: int = 0
-    voted_for: int | None = None
-    recovering: bool = False
 
 
 class _Slot(NamedTuple):

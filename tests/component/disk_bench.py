@@ -25,8 +25,9 @@ def make_rounds(count: int, *, after: Round | None = None, term: int = 1, messag
     last = after
     for _ in range(count):
         index, parent, offset = (last.index + 1, last.digest, last.end) if last else (1, GENESIS, 0)
+        body = f"{index}/{term}{text}"
         batch = [
-            Message(index * 10 + k, k % 4, f"c{k}", index, render_block(k % 4, native_body(f"c{k}", index, f"{index}/{term}{text}")))
+            Message(index * 10 + k, k % 4, f"c{k}", index, render_block(k % 4, native_body(f"c{k}", index, body)))
             for k in range(messages)
         ]
         last = encode_round(index, term, parent, Policy.TURNS, offset, batch)
@@ -132,7 +133,9 @@ class Replayed:
         del self.rounds[after:]
 
 
-def open_journal(storage: Storage, root: str, *, tag: bytes = TAG, node: int = 0, segment: int = SEGMENT) -> tuple[Journal, Replayed]:
+def open_journal(
+    storage: Storage, root: str, *, tag: bytes = TAG, node: int = 0, segment: int = SEGMENT
+) -> tuple[Journal, Replayed]:
     """Open and replay."""
     replayed = Replayed()
     journal = Journal.open(storage, root, tag, node, segment, on_round=replayed.on_round, on_cut=replayed.on_cut)

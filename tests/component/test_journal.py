@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from node_runtime.codec import pack_rounds
 from node_runtime.errors import JournalError
 from node_runtime.journal import HardState
+from node_runtime.journal_frames import Owner, encode_frame
 from tests.component.disk_bench import SEGMENT, TAG, Bench, OsBench, SimBench, fill, make_rounds, open_journal
 
 
@@ -208,9 +210,6 @@ def test_an_older_state_file_is_noticed(bench: Bench) -> None:
 
 def test_a_sound_frame_that_leaves_a_gap_stops_replay(bench: Bench) -> None:
     """Rule 22: such a frame can only come from a bug, so it is planted by hand."""
-    from node_runtime.codec import pack_rounds
-    from node_runtime.journal_frames import Owner, encode_frame
-
     rounds = make_rounds(4)
     end = fill(bench.mount(), bench.root, rounds[:2])[-1]
     path = f"{bench.root}/journal/00000001.log"

@@ -1,15 +1,18 @@
-"""Every kind of damage to a journal: torn writes are cut (rule 20), rot makes the node recover (rule 21), nothing is invented."""
+"""Every kind of damage to a journal: torn writes are cut (rule 20), rot makes the node recover (rule 21)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from node_runtime.errors import JournalError
 from node_runtime.journal import HardState
+from node_runtime.journal_frames import Owner, encode_promised
 from node_runtime.messages import Round
-from tests.component.disk_bench import Bench, OsBench, SimBench, fill, make_rounds, open_journal
+from tests.component.disk_bench import TAG, Bench, OsBench, SimBench, fill, make_rounds, open_journal
 
 Damage = Callable[[bytes], bytes]
 
@@ -25,9 +28,7 @@ def segment(bench: Bench, number: int = 1) -> str:
 
 def rewind_promise(bench: Bench, rounds: list[Round]) -> None:
     """Make the last frame one whose fdatasync never returned: the watermark is the one from before it."""
-    from node_runtime.journal_frames import Owner, encode_promised
-
-    bench.put(f"{bench.root}/promised", encode_promised(Owner(b"cluster1", 0).seed, len(rounds) - 1))
+    bench.put(f"{bench.root}/promised", encode_promised(Owner(TAG, 0).seed, len(rounds) - 1))
 
 
 def broken_files(bench: Bench) -> list[str]:
@@ -104,7 +105,7 @@ def test_rule_21_a_flip_in_any_record_is_rot(bench: Bench) -> None:
     path = segment(bench)
     data = bench.get(path)
     files = {name: bench.get(f"{bench.root}/{name}") for name in ("state", "promised")}
-    for number, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
+    for number, (start, end) in enumerate(pairwise(ends)):
         padding = -len(data[start:end].rstrip(b"\0")) % 8
         for place in range(start, end - padding, 37):
             for name, kept in files.items():
@@ -118,11 +119,9 @@ def test_rule_21_a_flip_in_any_record_is_rot(bench: Bench) -> None:
 
 
 def test_rule_21_rot_with_the_watermark_rewound_is_seen_by_the_frame_behind_it(bench: Bench) -> None:
-    from node_runtime.journal_frames import Owner, encode_promised
-
     rounds = make_rounds(4)
     ends = fill(bench.mount(), bench.root, rounds)
-    bench.put(f"{bench.root}/promised", encode_promised(Owner(b"cluster1", 0).seed, 0))
+    bench.put(f"{bench.root}/promised", encode_promised(Owner(TAG, 0).seed, 0))
     data = bench.get(segment(bench))
     bench.put(segment(bench), data[: ends[1] + 9] + b"?" + data[ends[1] + 10 :])
     check(bench, rounds, 2, recovering=True)
@@ -149,7 +148,7 @@ def flip_header(data: bytes) -> bytes:
 def test_rule_21_damage_to_any_segment_keeps_what_is_before_it(bench: Bench, damage: Damage, number: int) -> None:
     rounds = make_rounds(60, text="z" * 1500)
     fill(bench.mount(), bench.root, rounds)
-    assert len(bench.names(f"{bench.root}/journal")) == 3 + (1 if len(bench.names(f"{bench.root}/journal")) > 3 else 0)
+    assert len(bench.names(f"{bench.root}/journal")) >= 3
     path = segment(bench, number)
     data = bench.get(path)
     bench.put(path, damage(data))
@@ -175,7 +174,7 @@ def test_rule_21_a_missing_middle_segment_is_rot(bench: Bench) -> None:
     assert journal.recovering
     assert replayed.rounds == rounds[: len(replayed.rounds)]
     assert 15 <= len(replayed.rounds) < 45
-    assert all(f"{number:08d}.log.broken" in broken_files(bench) for number in (3,))
+    assert "00000003.log.broken" in broken_files(bench)
     journal.close()
 
 
@@ -226,8 +225,6 @@ def test_rule_19_a_length_beyond_the_segment_takes_no_memory(bench: Bench) -> No
 
 
 def test_damage_while_running_stops_the_reader(bench: Bench) -> None:
-    from node_runtime.errors import JournalError
-
     rounds = make_rounds(60, text="z" * 1500)
     fill(bench.mount(), bench.root, rounds)
     journal, _ = open_journal(bench.mount(), bench.root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+from contextlib import suppress
 
 import pytest
 
@@ -18,42 +19,56 @@ def used(disk: SimDisk, kind: str) -> list[str]:
     return [path for called, path in disk.calls if called == kind]
 
 
+class Session:
+    """One life after the other of a node that appends, cuts and votes at random, and what it has promised so far."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.bench = SimBench(seed)
+        self.states = [HardState()]  # the last is promised, or (when one more was tried) one of the last two
+        self.logs: list[list[Round]] = [[]]
+
+    def start(self) -> Journal:
+        """Open; the journal must know what was promised, and may know what was just being written."""
+        journal, replayed = open_journal(self.bench.mount(), self.bench.root)
+        assert not journal.recovering
+        assert replayed.rounds in self.logs
+        assert journal.state in self.states
+        self.logs, self.states = [replayed.rounds], [journal.state]
+        return journal
+
+    def live(self) -> None:
+        """Work until the disk fails."""
+        journal = self.start()
+        self.bench.disk.fail(self.rng.choice(("pwrite", "fdatasync", "rename")), errno.EIO, after=self.rng.randint(1, 60))
+        with suppress(DiskError):
+            for _ in range(40):
+                self.work(journal)
+        self.bench.disk.faults.clear()
+        self.bench.disk.crash()
+
+    def work(self, journal: Journal) -> None:
+        """One vote or one append."""
+        rng, log, state = self.rng, self.logs[-1], self.states[-1]
+        if rng.random() < 0.1:
+            self.states.append(HardState(state.term + 1, rng.randrange(3)))
+            journal.save_state(self.states[-1])
+            del self.states[0]
+            return
+        keep = len(log) if rng.random() < 0.8 else rng.randint(0, len(log))
+        tail = make_rounds(rng.randint(1, 4), after=log[keep - 1] if keep else None, term=state.term, text="q" * 900)
+        self.logs.append(log[:keep] + tail)
+        journal.append(keep, tail, keep, 0)
+        del self.logs[0]
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_a_crash_loses_nothing_that_was_promised(seed: int) -> None:
-    """Random appends, cuts and votes; power fails at a random call; then the node must know all that it had promised."""
-    rng = random.Random(seed)
-    bench = SimBench(seed)
-    promised: list[Round] = []
-    pending: list[Round] = []
-    state = HardState()
+    """Power fails at a random call, again and again; each time the node must know all that it had promised."""
+    session = Session(seed)
     for _ in range(6):
-        journal, replayed = open_journal(bench.mount(), bench.root)
-        assert not journal.recovering
-        assert replayed.rounds in (promised, pending)
-        promised = list(replayed.rounds)
-        assert journal.state == state
-        bench.disk.fail(rng.choice(("pwrite", "fdatasync")), errno.EIO, after=rng.randint(1, 60))
-        try:
-            for _ in range(40):
-                if rng.random() < 0.1:
-                    newer = HardState(state.term + 1, rng.randrange(3))
-                    try:
-                        journal.save_state(newer)
-                    except DiskError:
-                        bench.disk.crash()
-                        state = open_state(bench)
-                        assert state in (newer, journal.state)
-                        raise
-                    state = newer
-                keep = len(promised) if rng.random() < 0.8 else rng.randint(0, len(promised))
-                tail = make_rounds(rng.randint(1, 4), after=promised[keep - 1] if keep else None, term=state.term, text="q" * 900)
-                pending = promised[:keep] + tail
-                journal.append(keep, tail, keep, 0)
-                promised = pending
-        except DiskError:
-            pass  # the process ends here (rule 24)
-        bench.disk.faults.clear()
-        bench.disk.crash()
+        session.live()
+    session.start()
 
 
 def open_state(bench: SimBench) -> HardState:
@@ -167,10 +182,15 @@ def test_rule_25_a_full_disk_stops_with_a_hint_and_a_restart_goes_on(kind: str) 
     journal.save_state(HardState(1))
     bench.disk.fail(kind, errno.ENOSPC, after=1 if kind == "allocate" else 17)
     stored = 0
-    with pytest.raises(DiskError, match="Free some space and start the node again"):
+
+    def store() -> None:
+        nonlocal stored
         for round_ in rounds:
             journal.append(round_.index - 1, (round_,), 0, 0)
             stored += 1
+
+    with pytest.raises(DiskError, match="Free some space and start the node again"):
+        store()
     storage.kill()
     journal, replayed = open_journal(bench.mount(), bench.root)
     assert replayed.rounds == rounds[:stored]
@@ -206,7 +226,7 @@ def test_rule_26_a_new_segment_is_named_durably_before_it_is_used() -> None:
         journal.append(round_.index - 1, (round_,), 0, 0)
     calls = bench.disk.calls
     first_use = next(at for at, (kind, path) in enumerate(calls) if kind == "pwrite" and path.endswith("00000002.log.tmp"))
-    order = [kind for kind, path in calls[first_use:] if path.endswith("00000002.log.tmp") or path.endswith("/journal")]
+    order = [kind for kind, path in calls[first_use:] if path.endswith(("00000002.log.tmp", "/journal"))]
     assert order[:5] == ["pwrite", "fdatasync", "rename", "fsync_dir", "pwrite"]
     bench.disk.crash()
     assert open_journal(bench.mount(), bench.root)[1].rounds == rounds
