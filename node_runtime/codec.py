@@ -116,7 +116,7 @@ def decode_round(encoded: bytes) -> Round:
         sum(lengths) == len(blocks)
         and size == (len(blocks) + len(SEPARATOR) if count else 0)
         and len(tally) == session_count
-        and all(tally[place] == span.count > 0 and _numbers_fit(span) for place, span in enumerate(sessions))
+        and all(tally[place] == span.length > 0 and _numbers_fit(span) for place, span in enumerate(sessions))
         and (not count or (max(nodes) < MAX_NODES and min(times) >= 0 and max(times) <= MAX_TIME and min(lengths) > 0))
     )
     if not whole or len({span.session for span in sessions}) != session_count:
@@ -224,6 +224,7 @@ def decode_frame(data: bytes, tag: bytes) -> Frame:
 
 
 def _frame(tag: bytes, sender: int, kind: int, payload: bytes) -> bytes:
+    assert len(payload) <= MAX_FRAME, f"a frame of type {kind} with {len(payload)} bytes"
     head = _HEAD.pack(MAGIC, PROTOCOL_VERSION, kind, tag, sender, len(payload))
     return head + _U32.pack(zlib.crc32(payload, zlib.crc32(head))) + payload
 
@@ -252,7 +253,10 @@ class _Reader:
         length = self.chunk(1)[0]
         if not 0 < length <= MAX_SESSION:
             raise PeerProtocolError("a session name is out of bounds")
-        return self.chunk(length).decode("ascii")
+        name = self.chunk(length)
+        if not name.isascii():
+            raise PeerProtocolError("a session name is not ASCII")
+        return name.decode("ascii")
 
     def column(self, typecode: str, count: int) -> array[int]:
         column = array(typecode)
@@ -270,11 +274,11 @@ class _Reader:
 
 
 def _numbers_fit(span: SessionSpan) -> bool:
-    return 0 < span.first <= span.first + span.count - 1 <= MAX_SEQ
+    return 0 < span.first <= span.first + span.length - 1 <= MAX_SEQ
 
 
 def _span_bytes(span: SessionSpan) -> bytes:
-    return bytes((len(span.session),)) + span.session.encode("ascii") + _SPAN.pack(span.first, span.count)
+    return bytes((len(span.session),)) + span.session.encode("ascii") + _SPAN.pack(span.first, span.length)
 
 
 def _column_bytes(column: array[int]) -> bytes:

@@ -18,8 +18,8 @@ from node_runtime.messages import (
     Forward,
     Grant,
     Message,
-    NodeId,
     No,
+    NodeId,
     PeerMessage,
     Policy,
     TurnRefused,
@@ -68,7 +68,7 @@ class Core:
         round_messages: int = 4096,
         queue_messages: int = 8192,
     ) -> None:
-        """`log` holds what the journal held; `draw(low, high)` draws an integer; `synced`: a round known fsynced in the file."""
+        """`log` holds what the journal held; `draw(low, high)` draws an integer; round `synced` is fsynced in the file."""
         self.state = CoreState(
             me=me, nodes=tuple(sorted(nodes)), policy=policy, timing=timing, rounds_in_flight=rounds_in_flight,
             round_messages=round_messages, draw=draw, log=log, intake=Intake(queue_messages), term=hard.term,

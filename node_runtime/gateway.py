@@ -13,6 +13,8 @@ import itertools
 import secrets
 import socket
 
+from typing import cast
+
 from node_runtime.client_port import NodePort, Replies, Row, Talk
 from node_runtime.config import Address, NodeConfig
 from node_runtime.json_lines import error_line
@@ -169,7 +171,7 @@ class _Connection(asyncio.BufferedProtocol):
     # --- the event loop calls these ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         self._transport = transport
         transport.set_write_buffer_limits(high=256 * 1024)
         sock = transport.get_extra_info("socket")

@@ -24,7 +24,8 @@ from node_runtime.journal_frames import (
 )
 from node_runtime.journal_scan import End, Scan, Tail, segment_name, segment_numbers
 from node_runtime.messages import Round
-from node_runtime.state_file import HardState, StateFile
+from node_runtime.state import HardState
+from node_runtime.state_file import StateFile
 from node_runtime.storage import Storage, create_durably, disk_error, disk_errors, make_dir, write_all
 
 __all__ = ["HardState", "Journal"]

@@ -6,7 +6,7 @@ Older rounds are read back through `read`, which the driver backs with the journ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from node_runtime.messages import GENESIS, Digest, Round
 from node_runtime.sessions import SessionTable, Undo
@@ -17,7 +17,8 @@ KEPT_BYTES = 4 * 1024 * 1024
 UNDO_KEPT = 1024
 
 
-class Point(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Point:
     """A place in the log: a round's index, term and digest, and where in the file the next one starts."""
 
     index: int

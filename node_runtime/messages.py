@@ -43,11 +43,11 @@ class Policy(IntEnum):
 
 
 class SessionSpan(NamedTuple):
-    """The messages of one session in one round: `count` sequence numbers from `first` on."""
+    """The messages of one session in one round: `length` sequence numbers from `first` on."""
 
     session: str
     first: int
-    count: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)

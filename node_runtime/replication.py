@@ -5,7 +5,7 @@ Raft's log replication (thesis section 3.5) with rounds as entries and digests i
 
 from __future__ import annotations
 
-from node_runtime.messages import Ballot, Message, NodeId, No, Round, Vote
+from node_runtime.messages import Ballot, Message, No, NodeId, Round, Vote
 from node_runtime.quorum import majority, reached_by_majority
 from node_runtime.rounds import build_round, check_round, summary
 from node_runtime.state import BallotTimes, CoreState, Leader, Progress
@@ -76,9 +76,10 @@ def send_ballots(core: CoreState, leader: Leader) -> None:
     beat = core.now >= leader.heartbeat
     if beat:
         leader.heartbeat = core.now + core.timing.heartbeat
+    made: dict[tuple[int, bool], Ballot] = {}
     for peer, progress in leader.peers.items():
         if beat or (progress.up and progress.next <= core.log.last.index and not _must_wait(progress)):
-            _send_ballot(core, leader, peer, progress)
+            _send_ballot(core, leader, peer, made)
 
 
 def on_vote(core: CoreState, sender: NodeId, vote: Vote) -> None:
@@ -164,18 +165,24 @@ def _must_wait(progress: Progress) -> bool:
     return progress.next - progress.match > WINDOW
 
 
-def _send_ballot(core: CoreState, leader: Leader, peer: NodeId, progress: Progress) -> None:
-    log = core.log
-    before = log.point(progress.next - 1)
-    rounds = () if _must_wait(progress) else log.batch(progress.next, MAX_BALLOT_BYTES)
-    leader.request += 1
-    ballot = Ballot(
-        core.term, leader.request, before.index, before.term, before.digest, log.decided, core.written, core.synced, rounds
-    )
+def _send_ballot(core: CoreState, leader: Leader, peer: NodeId, made: dict[tuple[int, bool], Ballot]) -> None:
+    """Send what the peer lacks; peers that stand at the same place get the same ballot, so it is encoded once."""
+    progress = leader.peers[peer]
+    wait = _must_wait(progress)
+    ballot = made.get((progress.next, wait))
+    if ballot is None:
+        if not made:
+            leader.request += 1
+        log = core.log
+        before = log.point(progress.next - 1)
+        rounds = () if wait else log.batch(progress.next, MAX_BALLOT_BYTES)
+        ballot = made[progress.next, wait] = Ballot(
+            core.term, leader.request, before.index, before.term, before.digest, log.decided, core.written, core.synced, rounds
+        )
     core.out.early.append((peer, ballot))
     progress.asked = True
-    if rounds and not progress.probing:
-        progress.next = rounds[-1].index + 1
+    if ballot.rounds and not progress.probing:
+        progress.next = ballot.rounds[-1].index + 1
 
 
 def _note_times(core: CoreState, leader: Leader, node: NodeId, first: int, last: int) -> None:

@@ -13,7 +13,7 @@ from operator import le
 
 from node_runtime.codec import encode_round, messages_of
 from node_runtime.log import Point
-from node_runtime.messages import Message, NodeId, No, Policy, Round, Turn
+from node_runtime.messages import Message, No, NodeId, Policy, Round, Turn
 from node_runtime.records import SEPARATOR
 from node_runtime.sessions import SessionTable
 

@@ -84,10 +84,13 @@ Input = Received | Submitted | Persisted | TurnDone | Compared | FileSynced | Li
 
 @dataclass(frozen=True, slots=True)
 class HardState:
-    """What must survive a restart beside the rounds (rule 1); `recovering`: see rule 21."""
+    """What must survive a restart beside the rounds (rule 1).
 
-    term: int
-    voted_for: NodeId | None
+    `recovering`: the journal lost rounds that this node may have voted for (rule 21).
+    """
+
+    term: int = 0
+    voted_for: NodeId | None = None
     recovering: bool = False
 
 

@@ -1,0 +1,31 @@
+"""`python -m node_runtime node|client|ctl`: a node, the load of a client service, the admin's command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+USAGE = "usage: python -m node_runtime node | client [send …] | ctl status|health|fault|faults|heal …"
+
+
+def main(argv: list[str]) -> int:
+    """Run one of the three; nothing of the others is imported."""
+    what, rest = (argv[0] if argv else ""), argv[1:]
+    if what == "node" and not rest:
+        from node_runtime import daemon
+
+        return daemon.main(os.environ)
+    if what == "ctl":
+        from node_runtime import ctl
+
+        return ctl.main(rest)
+    if what == "client":
+        from node_runtime import load
+
+        return load.main(rest)
+    print(USAGE, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
