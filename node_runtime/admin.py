@@ -128,7 +128,7 @@ class _Asker(asyncio.Protocol):
         for line in filter(None, lines):
             try:
                 reply = self._admin.answer(line)
-            except Exception as error:  # the driver's bug; asyncio would keep an OSError to itself (rule 54)
+            except OSError as error:  # the driver's; asyncio would take it for the socket's and keep it to itself (rule 54)
                 self._loop.call_exception_handler({"message": "an admin request failed", "exception": error})
                 self.hang_up()
                 return

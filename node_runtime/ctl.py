@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
         options, words = _options(argv, {"--data-dir": str, "--timeout": float})
         request = _request(words)
     except _UsageError as error:
-        print(f"{error}\n{_USAGE}", file=sys.stderr)
+        sys.stderr.write(f"{error}\n{_USAGE}\n")
         return 2
     data_dir = str(options.get("--data-dir") or os.environ.get("DATA_DIR") or "/data")
     timeout = options.get("--timeout", 5.0)
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> int:
         reply = ask(data_dir, request, timeout)
     except (OSError, ValueError) as error:
         reply = {"ok": False, "error": f"no node answers in {data_dir} ({error or type(error).__name__}). Is it running?"}
-    print(json.dumps(reply, separators=(",", ":"), ensure_ascii=False))
+    sys.stdout.write(json.dumps(reply, separators=(",", ":"), ensure_ascii=False) + "\n")
     return 0 if reply.get("ok") is True else 1
 
 

@@ -99,7 +99,7 @@ class Inbound(asyncio.Protocol):
             data = bytes(rest)
         try:
             at = self._deliver(data)
-        except Exception as error:  # a callback's; asyncio would keep an OSError among them to itself (rule 54)
+        except OSError as error:  # the driver's: a disk; asyncio would take it for the socket's and keep it to itself (rule 54)
             self._hub.broken(error)
             self.hang_up()
             return
