@@ -6,7 +6,6 @@ only what concerns itself: rules from it on what it sends, and `cut` also on wha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -258,7 +257,7 @@ def _amount(request: Mapping[str, Any], kind: str) -> float:
 
 def _number(request: Mapping[str, Any], name: str, least: float, most: float, unit: str, default: float | None) -> float:
     value = request.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise FaultError(f"{name} is {value!r}. It takes {unit} from {least:g} to {most:g}.")
     return float(value)
 
