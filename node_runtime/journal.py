@@ -129,7 +129,7 @@ class Journal:
     def append(self, after: int, rounds: Sequence[Round], decided: int, synced: int) -> None:
         """Store `rounds` behind the round `after`, in place of any that stood there; durable on return.
 
-        `decided` and `synced` (bytes of the shared file known to be fsynced) are hints for the next start.
+        `decided` and `synced` (how far the shared file is known to be fsynced) are hints for the next start.
         Raises: JournalError for a gap (rule 22); DiskError (rules 24, 25).
         """
         self._check_usable()

@@ -6,6 +6,7 @@ nothing is written where it would leave a hole (rule 41).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -39,6 +40,8 @@ class SharedFile:
         self._directory = shared_dir
         self.path = f"{shared_dir}/{OUTPUT_NAME}"
         self._handle = -1
+        self._syncing = -1
+        self._swap = threading.Lock()  # guards which handle is in use and which is being synced; never held over I/O
         self._identity = (-1, -1)
         self._failed: DiskError | None = None
 
@@ -56,16 +59,21 @@ class SharedFile:
 
     def _reopen(self) -> int:
         """Open what is at the path now; its size."""
-        if self._handle >= 0:
-            self._storage.close(self._handle)
-            self._handle = -1
         absent = self._storage.info_at(self.path) is None
-        self._handle = self._storage.open(self.path, create=True)
+        self._switch(self._storage.open(self.path, create=True))
         if absent:
             self._storage.fsync_dir(self._directory)
         info = self._storage.info(self._handle)
         self._identity = info.identity
         return info.size
+
+    def _switch(self, handle: int) -> None:
+        """Use another handle; the old one is closed here, or by `sync` if it is at work on it in its thread."""
+        with self._swap:
+            old, self._handle = self._handle, handle
+            unused = old >= 0 and old != self._syncing
+        if unused:
+            self._storage.close(old)
 
     def _size(self) -> int:
         """The size of the file at the path; opens it again where somebody removed or replaced it."""
@@ -143,21 +151,27 @@ class SharedFile:
             raise self._fail(error) from error
 
     def sync(self) -> None:
-        """Return when the file's bytes are on the disk.
+        """Return when the file's bytes are on the disk; may run in a thread of its own, one at a time.
 
         Raises: DiskError; the file is unusable then (rule 24).
         """
         self._check_usable()
+        with self._swap:
+            handle = self._syncing = self._handle
         try:
-            self._storage.fdatasync(self._handle)
+            self._storage.fdatasync(handle)
         except OSError as error:
             raise self._fail(error) from error
+        finally:
+            with self._swap:
+                self._syncing = -1
+                replaced = handle != self._handle
+            if replaced:
+                self._storage.close(handle)
 
     def close(self) -> None:
         """Give the handle back."""
-        if self._handle >= 0:
-            self._storage.close(self._handle)
-            self._handle = -1
+        self._switch(-1)
 
     def _fail(self, error: OSError) -> DiskError:
         self._failed = disk_error(self.path, error)

@@ -17,6 +17,7 @@ from node_runtime.errors import DiskError
 Buffer = bytes | bytearray | memoryview
 
 _CHUNK = 1024 * 1024
+_fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
 class FileInfo(NamedTuple):
@@ -90,10 +91,13 @@ class OsStorage:
     close = staticmethod(os.close)
     pread = staticmethod(os.pread)
     pwrite = staticmethod(os.pwrite)
-    fdatasync = staticmethod(getattr(os, "fdatasync", os.fsync))
     truncate = staticmethod(os.ftruncate)
     rename = staticmethod(os.replace)
     unlink = staticmethod(os.unlink)
+
+    def fdatasync(self, handle: int) -> None:
+        """fdatasync; fsync where there is none (macOS)."""
+        _fdatasync(handle)
 
     def info(self, handle: int) -> FileInfo:
         """fstat."""

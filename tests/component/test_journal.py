@@ -10,6 +10,7 @@ from node_runtime.codec import pack_rounds
 from node_runtime.errors import JournalError
 from node_runtime.journal import HardState
 from node_runtime.journal_frames import Owner, encode_frame
+from node_runtime.messages import Round
 from tests.component.disk_bench import SEGMENT, TAG, Bench, OsBench, SimBench, fill, make_rounds, open_journal
 
 
@@ -113,7 +114,7 @@ def test_reads_over_superseded_rounds_in_many_segments(bench: Bench) -> None:
         journal.append(keep, live[keep:], 0, 0)
     assert len(bench.names(f"{bench.root}/journal")) > 10
     for _ in range(2):
-        got = []
+        got: list[Round] = []
         while len(got) < len(live):
             part = journal.read(len(got) + 1, 40_000)
             assert part

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from node_runtime.codec import rendered
 from node_runtime.errors import DiskError, SharedFileError
 from node_runtime.shared_file import PrefixCheck, Repair, SharedFile, claim
+from node_runtime.storage import OsStorage
 from tests.component.disk_bench import Bench, OsBench, SimBench, make_rounds
 
 
@@ -190,6 +193,48 @@ def test_the_last_of_five_may_come_when_the_others_have_written(bench: Bench) ->
         take(bench, node, bytes((node,)) * 16, fresh=True)
     file.write(0, b"first round")
     take(bench, 4, b"e" * 16, fresh=True)
+
+
+class SlowSync(OsStorage):
+    """A storage whose fdatasync waits until it is let go, and that counts its handles."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.release = threading.Event()
+        self.synced: list[int] = []
+        self.closed: list[int] = []
+
+    def fdatasync(self, handle: int) -> None:
+        self.entered.set()
+        assert self.release.wait(30)
+        assert handle not in self.closed
+        self.synced.append(handle)
+
+    def close(self, handle: int) -> None:
+        self.closed.append(handle)
+        os.close(handle)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_file_replaced_while_it_is_synced_is_closed_after_that(tmp_path: Path, ends: bool) -> None:
+    storage = SlowSync()
+    file = SharedFile.open(storage, str(tmp_path))
+    file.write(0, b"abc")
+    thread = threading.Thread(target=file.sync)
+    thread.start()
+    assert storage.entered.wait(30)
+    if ends:
+        file.close()
+    else:
+        (tmp_path / "output.txt").unlink()
+        assert file.write(3, b"d") == 0
+    assert storage.closed == []
+    storage.release.set()
+    thread.join(30)
+    assert storage.closed == storage.synced
+    assert len(storage.closed) == 1
+    if not ends:
+        assert file.write(0, b"abcd") is None
 
 
 # --- a disk that fails ---
