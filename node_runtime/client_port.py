@@ -16,8 +16,8 @@ class Replies(Protocol):
     def committed(self, session: str, rows: list[Row]) -> None:
         """Messages of `session` are decided and written (rule 37), in seq order."""
 
-    def failed(self, session: str, seq: int, code: str, text: str, retry: bool) -> None:
-        """A message was not taken, or its fate is unknown so far (`retry`: send it again)."""
+    def failed(self, session: str, seq: int, code: str, text: str, retry: bool, expected: int | None = None) -> None:
+        """A message was not taken, or its fate is unknown so far (`retry`: send it again, from `expected` on)."""
 
 
 class NodePort(Protocol):

@@ -12,7 +12,6 @@ import contextlib
 import itertools
 import secrets
 import socket
-
 from typing import cast
 
 from node_runtime.client_port import NodePort, Replies, Row, Talk

@@ -156,9 +156,10 @@ class NativeTalk:
             self._sink.reply(line)
         self._forget(replies)
 
-    def failed(self, session: str, seq: int, code: str, text: str, retry: bool) -> None:
+    def failed(self, session: str, seq: int, code: str, text: str, retry: bool, expected: int | None = None) -> None:
         """See `Replies`."""
-        expected = self._port.last_seq(session) + 1 if code == "gap" else None
+        if code == "gap" and expected is None:
+            expected = self._port.last_seq(session) + 1
         line = error_line(code, text, session=session, seq=seq, retry=retry, expected=expected)
         replies = self._sessions.get(session) or SessionReplies(session)
         for ready in replies.failed(seq, line, submitted=True):

@@ -120,7 +120,7 @@ class TextTalk:
         else:
             self._is_done = True
 
-    def failed(self, session: str, seq: int, code: str, text: str, retry: bool) -> None:
+    def failed(self, session: str, seq: int, code: str, text: str, retry: bool, expected: int | None = None) -> None:
         """See `Replies`. The message may still be decided, so its bytes are kept."""
         if not self._is_asked or session != self._session or seq != self._seq:
             return
