@@ -116,6 +116,7 @@ class ClusterSpec:
 
 
 SETTINGS = (
+    "cluster",
     "nodes",
     "messages",
     "rate",
@@ -139,7 +140,7 @@ def spec_from(
 
     Raises: UsageError.
     """
-    values = {name: settings.get(name, _DEFAULTS[name]) for name in SETTINGS}
+    values = {name: settings.get(name, _DEFAULTS[name]) for name in SETTINGS if name != "cluster"}
     values |= {name: value for name, value in asked.items() if value is not None}
     try:
         return ClusterSpec(cluster=cluster, image=image, uid=uid, gid=gid, **values)

@@ -73,6 +73,29 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanResult:
+    """What `up` would do (`--dry-run`); `changes` counts the steps that are not `nothing`."""
+
+    project: str
+    engine: str
+    steps: tuple[str, ...]
+    changes: int
+    exit_code: int = 0
+    table: Table | None = None
+
+    def to_text(self) -> str:
+        """One line a step, and the sum."""
+        return "\n".join([*self.steps, f"{self.changes} changes to project {self.project} on the {self.engine} engine."])
+
+    def to_json(self) -> Iterator[dict[str, Any]]:
+        """One object a step."""
+        for step in self.steps:
+            kind, _, rest = step.partition(" ")
+            service, _, reason = rest.strip().partition(": ")
+            yield {"kind": kind, "service": service, "reason": reason}
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceRow:
     """One service in `ps`."""
 

@@ -60,6 +60,10 @@ class Engine(Protocol):
 
     name: str
 
+    def close(self) -> None:
+        """Let go of what this object holds: connections, locks. The services go on."""
+        ...
+
     def prepare(self, project: ComposeProject, progress: Progress) -> None:
         """Make what the services need: the image and the network, or the directories."""
         ...

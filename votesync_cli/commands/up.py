@@ -1,0 +1,143 @@
+"""`votesync up`: from nothing to a cluster that votes, or back to nothing where that fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from votesync_cli import belongings, engines
+from votesync_cli import options as o
+from votesync_cli.commands.context import open_engine, say
+from votesync_cli.commands.file import Draft, draft_wanted, save
+from votesync_cli.commands.raising import Raising, Statuses
+from votesync_cli.compose import ComposeProject
+from votesync_cli.engines.base import Engine, Observed
+from votesync_cli.errors import CommandFailed, Interrupted, VotesyncError
+from votesync_cli.formation import leader
+from votesync_cli.plan import Operation, changes, plan
+from votesync_cli.results import PlanResult, Said
+
+WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the cluster has formed.")]
+RollbackOption = Annotated[bool, typer.Option("--rollback/--no-rollback", help="Take back what was done where it fails.")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Move output.txt, histories and journals aside; start anew.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+
+
+def up(
+    common: o.Common,
+    nodes: o.NodesOption = None,
+    messages: o.MessagesOption = None,
+    rate: o.RateOption = None,
+    in_flight: o.InFlightOption = None,
+    writer: o.WriterOption = None,
+    round_window: o.RoundWindowOption = None,
+    election_min: o.ElectionMinOption = None,
+    election_max: o.ElectionMaxOption = None,
+    heartbeat: o.HeartbeatOption = None,
+    base_image: o.BaseImageOption = None,
+    publish: o.PublishOption = None,
+    faults: o.FaultsOption = None,
+    force: o.ForceOption = False,
+    timeout: o.TimeoutOption = 60.0,
+    wait: WaitOption = True,
+    rollback: RollbackOption = True,
+    fresh: FreshOption = False,
+    dry_run: DryRunOption = False,
+) -> Said | PlanResult:
+    """Start a cluster: write compose.yml if needed, make what is missing, wait until it has formed, start the clients."""
+    draft = draft_wanted(common, o.asked_of(locals()), force=force)
+    project = draft.project
+    for note in project.notes:
+        say(f"note: {note}")
+    with open_engine(common, project) as engine:
+        before = engine.observe(project)
+        steps = plan(project, before)
+        if dry_run:
+            return PlanResult(project.name, engine.name, tuple(step.to_text() for step in steps), len(changes(steps)))
+        _settle_data(project, before, fresh=fresh)
+        for line in save(common, draft):
+            say(line)
+        run = Raising(engine, project, time.monotonic() + timeout)
+        statuses = _raise(run, steps, before, wait=wait, rollback=rollback)
+    return _told(draft, engine, steps, statuses, wait=wait)
+
+
+def _settle_data(project: ComposeProject, before: Sequence[Observed], *, fresh: bool) -> None:
+    """Make sure that the shared file and the journals are this cluster's, or move them out of the way."""
+    if not fresh:
+        belongings.check(project)
+        return
+    if before:
+        raise CommandFailed(
+            f"--fresh moves the files of project {project.name}, and services of it still exist.",
+            "Run `votesync down` first.",
+        )
+    for line in belongings.move_aside(project, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"):
+        say(line)
+
+
+def _raise(
+    run: Raising, steps: tuple[Operation, ...], before: Sequence[Observed], *, wait: bool, rollback: bool
+) -> Statuses | None:
+    """Carry out the plan: nodes, formation, clients. Whatever stops it, Ctrl-C too, is followed by the rollback."""
+    try:
+        _begin(run)
+        run.carry_out([step for step in steps if step.role != "client" or step.kind == "remove"])
+        statuses = run.await_formation() if wait else None
+        run.carry_out([step for step in steps if step.role == "client" and step.kind != "remove"])
+        if wait:
+            run.check_clients()
+    except (VotesyncError, KeyboardInterrupt) as error:
+        if rollback:
+            run.take_back(alone=not before)
+            if not before:
+                engines.note_engine(run.project.name, run.project.state_dir, None)
+        if isinstance(error, KeyboardInterrupt):
+            ending = "what was started has been removed" if rollback else "what was started goes on"
+            raise Interrupted(f"Interrupted: {ending}.", "Run `votesync up` again when you like.") from None
+        raise
+    return statuses
+
+
+def _begin(run: Raising) -> None:
+    engine, project = run.engine, run.project
+    engines.note_engine(project.name, project.state_dir, engine.name)
+    started = time.monotonic()
+    engine.prepare(project, say)
+    run.deadline += time.monotonic() - started  # building an image is not what --timeout is for
+    belongings.note_members(project)
+
+
+def _told(draft: Draft, engine: Engine, steps: tuple[Operation, ...], statuses: Statuses | None, *, wait: bool) -> Said:
+    project = draft.project
+    done = changes(steps)
+    facts: dict[str, object] = {
+        "project": project.name,
+        "engine": engine.name,
+        "nodes": len(project.nodes),
+        "clients": len(project.clients),
+        "operations": [{"kind": step.kind, "service": step.service, "reason": step.reason} for step in done],
+        "formed": wait,
+        "leader": leader(statuses) if statuses else None,
+        "output": str(project.shared_dir / belongings.OUTPUT),
+    }
+    head = f"{project.name}: {len(project.nodes)} nodes and {len(project.clients)} clients on the {engine.name} engine"
+    head += f", led by node {facts['leader']}." if statuses else ", started without waiting."
+    if not done:
+        head += " There was nothing to do."
+    flags = f" -p {project.name}" if draft.project.name != draft.project.directory.name else ""
+    lines = [f"  votesync {verb}{flags}".ljust(34) + what for verb, what in _NEXT]
+    return Said("up", "\n".join([head, "Next:", *lines]), facts)
+
+
+_NEXT = (
+    ("tail -f", "watch the votes"),
+    ("wait", "until every client has finished"),
+    ("verify", "check shared_data/output.txt"),
+    ("kill 2", "break something"),
+    ("down", "stop and remove it all"),
+)
