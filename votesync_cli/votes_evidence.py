@@ -21,6 +21,7 @@ NOWHERE: Position = (-1, -1)
 
 MOST_VOTES = 16_384  # votes remembered per node; only the rounds not yet told need them
 MOST_REPAIRS = 64
+LATE = 1.0  # seconds after a round's end within which a vote is late; who takes the round later had been away
 REACH = 256  # a node never votes on a round so many behind one that it voted on: more than any window in flight
 
 
@@ -220,14 +221,29 @@ class Evidence:
         return {*(decision.votes if decision else ()), *report.late}
 
     def tell(self, index: int, report: Report, nodes: Collection[int], *, ended: bool) -> Iterator[RoundView]:
-        """The round as it ended, after the proposals that it replaced; then forget it. `ended`: it was reported written."""
+        """The round as it ended, after the proposals that it replaced; then forget it. `ended`: it was reported written.
+
+        Each node's vote comes from the leader's log where that counts it, else from the node's own.
+        """
         winner = self._winner(index, report.term)
+        lost = self._is_lost(index, winner)
         for version in sorted(self._rounds[index].values(), key=lambda version: (version.term, version.digest)):
-            if version is not winner and version.term <= report.term:
+            if version.term <= report.term and (lost or version is not winner):
                 yield self._view(index, version, report, nodes, "replaced")
-        state: RoundState = "written" if ended else "decided" if winner.decision else "open"
-        yield self._view(index, winner, report, nodes, state)
+        if not lost:
+            state: RoundState = "written" if ended else "decided" if winner.decision else "open"
+            yield self._view(index, winner, report, nodes, state)
         self._forget(index)
+
+    def _is_lost(self, index: int, version: _Proposal) -> bool:
+        """Whether a no-op, which no log shows, was decided in its place: then the next round begins where it would have."""
+        ballot, after = version.ballot, min(self._order[1:3], default=None)
+        if version.decision is not None or ballot is None or ballot.offset is None or ballot.size is None or after is None:
+            return False
+        follower = self._winner(after, None).ballot
+        if follower is None or follower.offset is None or follower.place.term <= ballot.place.term:
+            return False
+        return follower.offset < ballot.offset + ballot.size
 
     def _view(self, index: int, version: _Proposal, report: Report, nodes: Collection[int], state: RoundState) -> RoundView:
         ballot, decision, replaced = version.ballot, version.decision, state == "replaced"
@@ -302,7 +318,7 @@ def _is_before(place: Place, report: Report) -> bool:
 
 def _speaks_of(voted: _Voted, index: int, version: _Proposal, report: Report) -> bool:
     """Whether a node's own vote is on this proposal, and came before the node's log had passed the round."""
-    if voted.place.before >= (report.term, index):
+    if voted.place.before >= (report.term, index) or voted.place.ts > report.place.ts + LATE:
         return False
     if voted.last == index and voted.digest:
         return voted.digest == version.digest

@@ -1,0 +1,382 @@
+"""The stream of votes: what each round tells, and that the order in which lines arrive changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from votelog_maker import EPOCH, LogMaker
+
+from node_runtime.votelog import Event
+from votesync_cli.votes import VoteStream
+from votesync_cli.votes_model import Gathered, Happening, Item, RoundView, Selection
+
+
+def read(maker: LogMaker, events: Sequence[Event] | None = None) -> list[Item]:
+    """The whole stream of finished logs."""
+    stream = VoteStream(range(maker.nodes))
+    out: list[Item] = []
+    for event in maker.merged() if events is None else events:
+        stream.feed(event)
+        out += stream.take()
+    return out + stream.close()
+
+
+def rounds(items: Sequence[Item]) -> list[RoundView]:
+    return [item for item in items if isinstance(item, RoundView)]
+
+
+def told(items: Sequence[Item]) -> list[str]:
+    """The stream in short: rounds as `r2`, happenings as `leader@1`."""
+    return [
+        f"r{item.round}:{item.state}" if isinstance(item, RoundView) else f"{item.event}@{item.node}" for item in items
+    ]
+
+
+def formed(nodes: int = 5, **more: object) -> LogMaker:
+    """A cluster with node 0 as its leader."""
+    maker = LogMaker(nodes, **more)  # type: ignore[arg-type]
+    maker.elect(0)
+    return maker
+
+
+# --- what one round tells ---
+
+
+def test_a_round_tells_messages_votes_turns_and_bytes() -> None:
+    maker = formed()
+    made = maker.make()
+    maker.ballot(made)
+    yes = maker.votes(made, silent={3}, no={4})
+    maker.write(made, maker.decide(made, yes))
+    (view,) = rounds(read(maker))
+    assert (view.round, view.term, view.leader, view.state) == (made.index, 1, 0, "written")
+    assert view.messages == {node: Gathered(*row) for node, row in made.messages.items()}
+    assert {node: vote.kind for node, vote in view.votes.items()} == {0: "yes", 1: "yes", 2: "yes", 3: "silent", 4: "no"}
+    assert view.votes[4].reason == "session"
+    assert view.votes[1].us == 600
+    assert view.quorum_us == 750
+    assert [turn.writer for turn in view.turns] == [turn[0] for turn in made.turns]
+    assert (view.start, view.end, view.size) == (made.offset, made.offset + made.size, made.size)
+    assert (view.attempts, view.stalls) == (1, 0)
+
+
+def test_a_vote_after_the_decision_is_late() -> None:
+    maker = formed()
+    maker.burst()
+    (view,) = rounds(read(maker))
+    assert [view.votes[node].kind for node in range(5)] == ["yes", "yes", "yes", "late", "late"]
+    assert view.votes[4].us == 2500
+
+
+def test_a_vote_that_came_after_the_write_is_late_by_the_voters_own_log() -> None:
+    maker = formed(3)
+    made = maker.make()
+    maker.ballot(made)
+    maker.write(made, maker.decide(made, maker.votes(made, silent={2})))
+    maker.votes(made, silent={1})
+    maker.burst()
+    first, _ = rounds(read(maker))
+    assert first.votes[2].kind == "late"
+    assert first.votes[2].us is None
+
+
+def test_a_turn_that_stalls_is_written_by_the_leader() -> None:
+    maker = formed()
+    while True:
+        made = maker.make()
+        if made.turns[-1][0] != 0 and len(made.turns) > 1:
+            break
+    stalled = made.turns[-1][0]
+    maker.ballot(made)
+    maker.write(made, maker.decide(made, maker.votes(made)), stalls=stalled)
+    items = read(maker)
+    view = rounds(items)[-1]
+    assert (view.attempts, view.stalls) == (2, 1)
+    assert view.turns[-1].owner == stalled
+    assert view.turns[-1].writer == 0
+    assert all(turn.stand_in is None for turn in view.turns[:-1])
+    assert told(items).index("timeout@0") < told(items).index(f"r{made.index}:written")
+
+
+def test_a_round_decided_by_a_leader_that_died_is_completed_by_the_next() -> None:
+    maker = formed()
+    maker.burst()
+    maker.die_half_way(decided=True)
+    maker.elect(2)
+    maker.burst()
+    items = read(maker)
+    inherited = rounds(items)[1]
+    assert inherited.state == "written"
+    assert (inherited.leader, inherited.term, inherited.finisher, inherited.finished_term) == (0, 1, 2, 2)
+    assert inherited.inherited
+    assert inherited.quorum_us == 750
+    order = told(items)
+    assert order.index("r2:written") < order.index("peer_down@1") < order.index("leader@2") < order.index("r3:written")
+    assert order.index("r3:written") < order.index("r5:written")
+
+
+def test_a_round_whose_leader_died_before_the_decision_has_the_voters_own_words() -> None:
+    maker = formed()
+    maker.die_half_way(decided=False)
+    maker.elect(1)
+    maker.burst()
+    first = rounds(read(maker))[0]
+    assert first.quorum_us is None
+    assert [first.votes[node].kind for node in range(5)] == ["yes"] * 5
+
+
+def test_a_ballot_that_was_never_logged_is_known_by_its_votes() -> None:
+    maker = formed()
+    maker.burst()
+    maker.die_half_way(decided=False, logged=False)
+    maker.elect(1)
+    maker.burst()
+    views = rounds(read(maker))
+    assert [view.round for view in views] == [2, 3, 5]
+    assert views[1].leader is None
+    assert [node for node, vote in views[1].votes.items() if vote.kind == "yes"] == [1, 2, 3, 4]
+
+
+def test_a_round_proposed_again_in_a_higher_term_shows_both() -> None:
+    maker = formed()
+    maker.burst()
+    maker.propose_in_vain(3)
+    maker.elect(3)
+    maker.burst(2)
+    views = rounds(read(maker))
+    assert [(view.round, view.term, view.state) for view in views] == [
+        (2, 1, "written"), (3, 1, "replaced"), (4, 1, "replaced"), (4, 2, "written"), (5, 1, "replaced"), (5, 2, "written"),
+    ]  # fmt: skip
+    assert {vote.kind for vote in views[2].votes.values()} == {"yes", "silent"}
+    assert views[2].turns == ()
+
+
+def test_a_round_that_nobody_finished_is_told_at_the_end() -> None:
+    maker = formed()
+    maker.burst()
+    maker.die_half_way(decided=True)
+    assert [view.state for view in rounds(read(maker))] == ["written", "decided"]
+    vain = formed()
+    vain.propose_in_vain()
+    assert [view.state for view in rounds(read(vain))] == ["open"]
+
+
+def test_a_node_that_takes_old_rounds_when_it_comes_back_was_silent_on_them() -> None:
+    maker = formed()
+    maker.kill(4)
+    maker.burst(5)
+    maker.now += 60
+    maker.start(4)
+    maker.burst()
+    items = read(maker)
+    assert [view.votes[4].kind for view in rounds(items)] == ["silent"] * 5 + ["late"]
+    order = told(items)
+    assert order.index("r6:written") < len(order) - 1 - order[::-1].index("start@4") < order.index("r7:written")
+
+
+def test_json_of_a_round_is_whole() -> None:
+    maker = formed(3)
+    maker.burst()
+    shown = rounds(read(maker))[0].to_json()
+    assert shown["event"] == "round"
+    assert shown["votes"]["0"] == {"vote": "yes", "us": 310}
+    assert shown["bytes"] == shown["end"] - shown["start"]
+    assert set(shown["messages"]) <= {"0", "1", "2"}
+
+
+# --- order ---
+
+
+def test_happenings_stand_between_the_rounds_in_spite_of_clocks() -> None:
+    maker = formed(5, skew=(0.0, 90.0, -90.0, 3600.0, 0.0))
+    maker.burst(2)
+    maker.kill(0)
+    maker.elect(1)
+    maker.burst(2)
+    order = [name for name in told(read(maker)) if name.endswith("written") or name in ("leader@1", "election@1", "peer_down@3")]
+    assert order == [
+        "r2:written", "r3:written", "peer_down@3", "election@1", "election@1", "leader@1", "r5:written", "r6:written",
+    ]  # fmt: skip
+
+
+Action = Callable[[LogMaker], None]
+
+
+def act(maker: LogMaker, action: str, node: int) -> None:
+    """One step of a story; what cannot happen now does nothing."""
+    node %= maker.nodes
+    well = maker.leader in maker.alive and 2 * len(maker.alive) > maker.nodes
+    followers = sorted(maker.alive - {maker.leader})
+    if action == "burst" and well:
+        maker.burst(1 + node)
+    elif action == "refuse" and well and len(followers) >= maker.nodes // 2 + 1:
+        maker.burst(1, no={followers[0]})
+    elif action == "stall" and well:
+        maker.burst(1, stalls=node)
+    elif action == "elect" and followers and 2 * len(maker.alive) > maker.nodes:
+        maker.elect(followers[node % len(followers)])
+    elif action == "vain" and well and followers:
+        maker.propose_in_vain(1 + node)
+        maker.elect(followers[node % len(followers)])
+    elif action == "die" and well and 2 * (len(maker.alive) - 1) > maker.nodes:
+        maker.die_half_way(decided=node % 2 == 0)
+        maker.elect(min(maker.alive))
+    elif action == "kill" and node in maker.alive and node != maker.leader and 2 * (len(maker.alive) - 1) > maker.nodes:
+        maker.kill(node)
+    elif action == "restart" and node not in maker.alive:
+        maker.start(node)
+
+
+STORIES = st.lists(
+    st.tuples(st.sampled_from(["burst", "refuse", "stall", "elect", "vain", "die", "kill", "restart"]), st.integers(0, 4)),
+    max_size=14,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    story=STORIES,
+    size=st.sampled_from([3, 5]),
+    skew=st.lists(st.sampled_from([0.0, 0.001, -0.5, 7200.0]), max_size=5),
+    order=st.randoms(use_true_random=False),
+)
+def test_any_interleaving_of_the_logs_gives_the_same_stream(
+    story: list[tuple[str, int]], size: int, skew: list[float], order: object
+) -> None:
+    maker = formed(size, skew=skew)
+    for action, node in story:
+        act(maker, action, node)
+    expected = read(maker)
+    left = {node: list(reversed(log)) for node, log in maker.logs.items()}
+    stream = VoteStream(range(size))
+    out: list[Item] = []
+    while left:
+        node = order.choice(sorted(left))  # type: ignore[attr-defined]
+        for _ in range(order.randint(1, 12)):  # type: ignore[attr-defined]
+            if left[node]:
+                stream.feed(left[node].pop())
+        if not left[node]:
+            stream.end(node)
+            del left[node]
+        out += stream.take()
+    assert told(out + stream.close()) == told(expected)
+    assert out + stream.close() == expected[: len(out)]
+    numbers = [view.round for view in rounds(expected)]
+    assert numbers == sorted(numbers)
+    for each in range(size):
+        own = [item.to_json() for item in expected if isinstance(item, Happening) and item.node == each]
+        names = {event["event"] for event in own}
+        logged = [event for event in maker.logs[each] if event["event"] in names]
+        assert [event["ts"] for event in own] == [event["ts"] for event in logged], "a node's own order is kept"
+
+
+def test_a_dead_node_is_waited_for_once() -> None:
+    maker = formed(3)
+    maker.burst()
+    maker.kill(2)
+    maker.burst(3)
+    stream = VoteStream(range(3), hold_back=0.3)
+    for event in maker.merged():
+        stream.feed(event, now=10.0)
+    assert [view.round for view in rounds(stream.take(now=10.1))] == [2]
+    assert [view.round for view in rounds(stream.take(now=10.31))] == [3, 4, 5]
+    more = len(maker.merged())
+    maker.burst()
+    for event in maker.merged()[more:]:
+        stream.feed(event, now=11.0)
+    assert [view.round for view in rounds(stream.take(now=11.0))] == [6]
+
+
+def test_a_happening_of_an_idle_cluster_is_not_kept_back() -> None:
+    maker = formed(3)
+    stream = VoteStream(range(3), hold_back=0.3)
+    for event in maker.merged():
+        stream.feed(event, now=1.0)
+    assert stream.take(now=1.2) == []
+    assert "leader@0" in told(stream.take(now=1.3))
+
+
+def test_memory_is_bounded_where_a_log_never_comes() -> None:
+    maker = formed(3)
+    maker.logs[2].clear()
+    stream = VoteStream(range(3), most=50)
+    out: list[Item] = []
+    for _ in range(40):
+        before = len(maker.merged())
+        maker.burst(5, silent={2})
+        for event in maker.merged()[before:]:
+            stream.feed(event)
+        out += stream.take()
+        assert stream.waiting <= 50
+    assert [view.round for view in rounds(out + stream.close())] == list(range(2, 202))
+
+
+def test_the_reader_is_told_whose_log_to_read() -> None:
+    maker = formed(3)
+    maker.burst()
+    stream = VoteStream(range(3))
+    assert stream.behind() == {0, 1, 2}
+    for event in maker.logs[0]:
+        stream.feed(event)
+    assert stream.behind() == {1, 2}
+    for event in maker.logs[2]:
+        stream.feed(event)
+    assert stream.behind() == {1}
+    stream.end(1)
+    assert stream.behind() == {0, 1, 2}
+
+
+def test_a_cluster_made_anew_starts_again_at_round_one() -> None:
+    old, new = formed(3), formed(3, seed=2)
+    old.burst(4)
+    new.burst(2)
+    stream = VoteStream(range(3))
+    out: list[Item] = []
+    for event in (*old.merged(), *new.merged()):
+        stream.feed(event)
+        out += stream.take()
+    out += stream.close()
+    assert [view.round for view in rounds(out)] == [2, 3, 4, 5, 2, 3]
+
+
+def test_logs_that_begin_in_the_middle_show_no_round_without_its_proposal() -> None:
+    maker = formed(3)
+    maker.burst(3)
+    events = maker.merged()
+    decided = next(place for place, event in enumerate(events) if event["event"] == "decided")
+    cut = read(maker, events[decided + 1 :])
+    assert [view.round for view in rounds(cut)] == [3, 4]
+
+
+@pytest.mark.parametrize("broken", [
+    {"event": "ballot", "round": "x"}, {"event": "decided", "round": 1, "votes": 7}, {"event": "vote", "round": True},
+    {"event": "grant", "round": 1, "turns": [[1]], "absent": 3}, {"event": "written", "round": None}, {"event": "repair"},
+    {"event": "ballot", "round": 1, "digest": 4, "messages": {"a": 1}}, {"event": "start", "nodes": "5", "term": "1"},
+])  # fmt: skip
+def test_a_line_with_wrong_fields_breaks_nothing(broken: dict[str, object]) -> None:
+    maker = formed(3)
+    maker.burst()
+    events = [{"ts": EPOCH, "node": 1, **broken}, *maker.merged()]
+    shown = rounds(read(maker, events))
+    assert any(view.round == 2 and view.state == "written" for view in shown)
+
+
+# --- selection ---
+
+
+def test_a_selection_keeps_what_it_names() -> None:
+    maker = formed(3)
+    maker.burst()
+    maker.kill(2)
+    maker.elect(1)
+    items = read(maker)
+    assert {name for name in told(items) if Selection(events=frozenset({"leader"})).has(items[told(items).index(name)])} == {
+        "leader@0", "leader@1",
+    }  # fmt: skip
+    assert [told([item])[0] for item in items if Selection(events=frozenset({"round"})).has(item)] == ["r2:written"]
+    about_two = [item for item in items if isinstance(item, Happening) and Selection(nodes=frozenset({2})).has(item)]
+    assert {"peer_down@0", "peer_down@1", "start@2"} <= set(told(about_two))
+    assert [item for item in items if Selection(since=EPOCH + 1e6).has(item)] == []
