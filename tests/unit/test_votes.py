@@ -196,10 +196,14 @@ def test_happenings_stand_between_the_rounds_in_spite_of_clocks() -> None:
     maker.kill(0)
     maker.elect(1)
     maker.burst(2)
-    order = [name for name in told(read(maker)) if name.endswith("written") or name in ("leader@1", "election@1", "peer_down@3")]
+    shown = {"leader@1", "election@1", "voted@2", "follow@4"}
+    order = [name for name in told(read(maker)) if name.endswith("written") or name in shown]
     assert order == [
-        "r2:written", "r3:written", "peer_down@3", "election@1", "election@1", "leader@1", "r5:written", "r6:written",
+        "r2:written", "r3:written", "election@1", "election@1", "voted@2", "leader@1", "follow@4", "r5:written", "r6:written",
     ]  # fmt: skip
+    lost = [place for place, name in enumerate(told(read(maker))) if name.startswith("peer_down")]
+    assert told(read(maker)).index("r3:written") < min(lost)
+    assert max(lost) < told(read(maker)).index("leader@1")
 
 
 Action = Callable[[LogMaker], None]

@@ -174,7 +174,9 @@ class LogMaker:
         self.say(self.leader, "written", round=made.index, position=self.end, late=late_us, took_us=2900)
         self.inherited = made.offset + made.size
 
-    def burst(self, rounds: int = 1, *, silent: Collection[int] = (), no: Collection[int] = (), stalls: int | None = None) -> None:
+    def burst(
+        self, rounds: int = 1, *, silent: Collection[int] = (), no: Collection[int] = (), stalls: int | None = None
+    ) -> None:
         """Some rounds, all stages of them overlapping: proposed one after the other, then decided, then written."""
         made = []
         for _ in range(rounds):
