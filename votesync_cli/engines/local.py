@@ -22,7 +22,7 @@ from votesync_cli.engines import local_calls, local_logs, local_services, local_
 from votesync_cli.engines.base import Finished, LogLine, Observed, Progress
 from votesync_cli.engines.directories import make_directory, owner_of
 from votesync_cli.engines.local_lives import Lives
-from votesync_cli.engines.local_ports import Reservations, is_free, rewriter
+from votesync_cli.engines.local_ports import Reservations, rewriter
 from votesync_cli.engines.local_processes import ProcessTable, this_machine
 from votesync_cli.engines.local_state import Damaged, Record, State
 from votesync_cli.errors import CommandFailed, EnvironmentFault
@@ -101,7 +101,7 @@ class LocalEngine:
                 start_period=service.healthcheck.start_period if service.healthcheck else None,
                 user=owner_of(service),
             )
-            self._lives(project, state).begin(record)
+            self._lives(project, state).begin(record, self._held_ports(state, service.name))
 
     def start(self, project: ComposeProject, name: str) -> None:
         """Start again with the environment and the ports it had; one that runs is left alone.
@@ -116,13 +116,7 @@ class LocalEngine:
                 raise CommandFailed(f"{name} is paused.", f"Run `votesync unpause {name}`.")
             if life.state == "running":
                 return
-            for port in state.ports.get(name, {}).values():
-                if not is_free(port):
-                    raise EnvironmentFault(
-                        f"Port {port}, which {name} had, has been taken by somebody else.",
-                        "End what listens there, or run `votesync down` and `votesync up` for new ports.",
-                    )
-            lives.begin_again(record)
+            lives.begin_again(record, self._held_ports(state, name))
 
     def stop(self, project: ComposeProject, name: str, timeout: float = 10.0) -> None:
         """SIGTERM, and SIGKILL for what still lives after `timeout` seconds. A paused service is woken for it.
@@ -222,6 +216,20 @@ class LocalEngine:
         """
         return local_calls.admin(self._lives(project, local_state.load(_place(project))).running(name), request, timeout)
 
+    def _held_ports(self, state: State, name: str) -> list[int]:
+        """The reservations of a service's ports, as descriptors for its process to keep as long as it lives.
+
+        Raises: EnvironmentFault where a port that it had has been taken meanwhile.
+        """
+        ports = state.ports.get(name, {}).values()
+        for port in ports:
+            if not self._reservations.take(port):
+                raise EnvironmentFault(
+                    f"Port {port}, which {name} was given, has been taken by somebody else.",
+                    "End what listens there, or run `votesync down` and `votesync up` for new ports.",
+                )
+        return [self._reservations.held[port] for port in ports]
+
     def _exists(self, project: ComposeProject) -> bool:
         """Whether there is anything of this project; somebody may have removed its files while it ran."""
         return _place(project).is_dir() or bool(self._read_lives(project).names_running())
@@ -254,6 +262,7 @@ class LocalEngine:
         return local_state.locked(_place(project) / "state.lock", _LOCK_WAIT, f"Project {project.name} is being changed")
 
     def _alone(self, project: ComposeProject) -> contextlib.AbstractContextManager[None]:
+        make_directory(_place(project), owner_of(project.services[0]))
         if self._preparing == _place(project):
             return contextlib.nullcontext()
         return local_state.locked(_place(project) / "up.lock", _LOCK_WAIT, _busy(project))

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,8 +85,8 @@ class Lives:
         """Whether the service's own process lives, paused or not."""
         return self.look_at(name).own is not None
 
-    def begin(self, record: Record) -> None:
-        """Write down the intent, start the process, write down its pids.
+    def begin(self, record: Record, keep: Sequence[int]) -> None:
+        """Write down the intent, start the process, write down its pids. `keep`: descriptors that it inherits.
 
         Raises: EnvironmentFault where it cannot be started; then it does not exist.
         """
@@ -99,6 +99,7 @@ class Lives:
                 log=self._place / f"{record.service}.log",
                 exit_file=self._exit_file(record),
                 user=record.user,
+                keep=keep,
             )
         except EnvironmentFault:
             del self.state.records[record.service]
@@ -106,11 +107,13 @@ class Lives:
             raise
         self._write(dataclasses.replace(record, own=self._identity(own), supervisor=self._identity(supervisor)))
 
-    def begin_again(self, record: Record) -> None:
+    def begin_again(self, record: Record, keep: Sequence[int]) -> None:
         """The same for a service that ended: same command, environment and log, a new mark."""
         self._await(lambda: self.look(record).supervisor is None, _REACTION)
         self._exit_file(record).unlink(missing_ok=True)
-        self.begin(dataclasses.replace(record, spawn=os.urandom(8).hex(), started_at=time.time(), own=None, supervisor=None))
+        nonce = os.urandom(8).hex()
+        fresh = dataclasses.replace(record, spawn=nonce, started_at=time.time(), own=None, supervisor=None)
+        self.begin(fresh, keep)
 
     def look(self, record: Record) -> Life:
         """How a service is now. The exit code is None where its supervisor died before it could write it."""

@@ -1,7 +1,8 @@
 """Which ports of 127.0.0.1 a project gets: those of its compose file where they are free, else the next free ones.
 
 All containers may listen on one port number each in a network of their own; on loopback they share the numbers. Ports
-chosen here are reserved until the services have bound them, so that two `up`s side by side do not choose the same.
+chosen here are reserved, so that two `up`s side by side do not choose the same: by a lock on an empty file, which the
+service's processes inherit and keep as long as they live, whether they have bound the port yet or not.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ _LAST_PORT = 65535
 
 
 class Reservations:
-    """Ports that this process has set its hand on; other processes of this user that ask here find them taken."""
+    """Ports that are spoken for; other programs of this user that ask here find them taken."""
 
     def __init__(self) -> None:
-        self._held: dict[int, int] = {}
+        self.held: dict[int, int] = {}  # port -> descriptor
 
     def take(self, port: int) -> bool:
-        """Reserve a port: True where nobody listens on it and nobody else has reserved it."""
-        if port in self._held:
-            return False
+        """Reserve a port: True where it is ours now, False where somebody listens on it or has reserved it."""
+        if port in self.held:
+            return True
         handle = os.open(_register() / str(port), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,14 +41,14 @@ class Reservations:
         if not is_free(port):
             os.close(handle)
             return False
-        self._held[port] = handle
+        self.held[port] = handle
         return True
 
     def release(self) -> None:
-        """Give all of them up; the files stay, they are empty."""
-        for handle in self._held.values():
+        """Let go of all; what a service has inherited lasts as long as the service. The files stay, they are empty."""
+        for handle in self.held.values():
             os.close(handle)
-        self._held.clear()
+        self.held.clear()
 
 
 def is_free(port: int) -> bool:

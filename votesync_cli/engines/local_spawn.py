@@ -53,11 +53,12 @@ def spawn(
     log: Path,
     exit_file: Path,
     user: tuple[int, int] | None,
+    keep: Sequence[int] = (),
 ) -> tuple[int, int]:
     """Start the command under a supervisor; returns the pids of the supervisor and of the command's own process.
 
     Its output is appended to `log`; its working directory is the log's. `user` (uid, gid) is whom to run as, where
-    this program is root and its caller is not.
+    this program is root and its caller is not. `keep` are descriptors that both processes inherit.
 
     Raises: EnvironmentFault where the machine cannot start it.
     """
@@ -74,6 +75,7 @@ def spawn(
                 stdout=subprocess.PIPE,
                 stderr=output,
                 start_new_session=True,
+                pass_fds=keep,
                 check=True,
                 **identity,  # type: ignore[call-overload]  # a mapping cannot say which keywords it holds
             )
