@@ -87,6 +87,7 @@ class Core:
         core.out = Output()
         for item in inputs:
             _HANDLERS[type(item)](core, item)
+        writing.unpark(core)
         _elapse(core)
         role = core.role
         if isinstance(role, Leader):

@@ -13,7 +13,7 @@ from typing import Any
 from node_runtime.config import NodeConfig
 from node_runtime.intake import Intake
 from node_runtime.log import Log
-from node_runtime.messages import Digest, Message, NodeId, PeerMessage, Policy, Round, Turn
+from node_runtime.messages import Digest, Grant, Message, NodeId, PeerMessage, Policy, Round, Turn
 from node_runtime.quorum import Tally
 from node_runtime.rounds import Gathering, turns_of
 
@@ -178,13 +178,14 @@ class BallotTimes:
 
 @dataclass(slots=True)
 class Chain:
-    """The turns of one round while they are passed from writer to writer."""
+    """The turns of one round while they are passed from writer to writer; `helped`: the leader writes for others."""
 
     round: int
     attempt: int
     turn: int
     started: int
     progress: int
+    helped: bool
 
 
 @dataclass(slots=True)
@@ -264,6 +265,7 @@ class CoreState:
     held: dict[tuple[int, int, int], frozenset[NodeId]] = field(default_factory=dict)
     told: list[list[int]] = field(default_factory=list)
     reported: int = 0
+    parked: tuple[NodeId, Grant] | None = None
     seen_written: bool = False
     down: set[NodeId] = field(default_factory=set)
     out: Output = field(default_factory=Output)

@@ -14,6 +14,7 @@ from node_runtime.state import Chain, Compare, CoreState, Leader, TurnDone, Writ
 from node_runtime.votelog import MAX_TURNS
 
 REPORTS_PER_TIMEOUT = 8
+FAR_BEHIND = 16
 
 
 # --- the leader's side ---
@@ -91,8 +92,8 @@ def compare_again(core: CoreState, leader: Leader) -> None:
 
 
 def _start(core: CoreState, leader: Leader, round_: Round) -> None:
-    leader.chain = Chain(round_.index, 0, 0, core.now, core.now)
     absent = _absent(core, leader, round_.index)
+    leader.chain = Chain(round_.index, 0, 0, core.now, core.now, helped=bool(absent))
     turns = core.turns(round_)
     _trace_grant(core, round_, turns, 0, 0, absent, "")
     give(core, Grant(core.term, round_.index, round_.digest, 0, 0, absent))
@@ -115,6 +116,7 @@ def _watch(core: CoreState, leader: Leader, chain: Chain) -> None:
 
 def _take_over(core: CoreState, leader: Leader, chain: Chain, reason: str) -> None:
     chain.attempt += 1
+    chain.helped = True
     chain.progress = core.now
     round_ = core.log.round(chain.round)
     absent = frozenset(core.peers)
@@ -123,7 +125,7 @@ def _take_over(core: CoreState, leader: Leader, chain: Chain, reason: str) -> No
 
 
 def _absent(core: CoreState, leader: Leader, index: int) -> frozenset[NodeId]:
-    """Nodes whose turns the leader writes: without the round, unreachable, silent, or found stalling.
+    """Nodes whose turns the leader writes: unreachable, far behind, silent, or found stalling.
 
     After a stall whose writer is not known, each writer in turn answers to the leader (all others are "absent" to
     it), which finds the one that stalls.
@@ -133,7 +135,7 @@ def _absent(core: CoreState, leader: Leader, index: int) -> frozenset[NodeId]:
         peer
         for peer, progress in leader.peers.items()
         if not progress.up
-        or progress.match < index
+        or progress.match + FAR_BEHIND < index
         or core.now - progress.heard > silent
         or core.now < leader.absent_until.get(peer, 0)
     )
@@ -143,6 +145,8 @@ def _finish(core: CoreState, leader: Leader, chain: Chain) -> None:
     leader.chain = None
     core.written = max(core.written, chain.round)
     core.seen_written = True
+    if chain.helped:
+        _tell_all(core, chain)
     times = leader.ballots.pop(chain.round, None)
     if times is not None:
         late = dict(list(times.votes.items())[times.counted :])
@@ -150,6 +154,13 @@ def _finish(core: CoreState, leader: Leader, chain: Chain) -> None:
         core.trace("written", round=chain.round, position=round_.end, late=late, took_us=core.now - times.started)
     for index in [index for index in leader.ballots if index < chain.round]:
         del leader.ballots[index]
+
+
+def _tell_all(core: CoreState, chain: Chain) -> None:
+    """The leader wrote for others: they cannot know from a turn of their own that their clients may be answered."""
+    digest = core.log.round(chain.round).digest
+    told = Written(core.term, chain.round, digest, chain.turn, chain.attempt, last=True)
+    core.out.replies.extend((peer, told) for peer in core.peers)
 
 
 # --- every node's side ---
@@ -165,6 +176,9 @@ def on_grant(core: CoreState, sender: NodeId, grant: Grant) -> None:
     leader = core.leader
     if leader is None:
         return
+    if grant.round > core.log.last.index:
+        core.parked = (sender, grant)  # the ballot with the round comes on another link and may be later
+        return
     if not holds(core, grant.round, grant.digest):
         _refuse(core, leader, grant, short=False)
         return
@@ -177,6 +191,18 @@ def on_grant(core: CoreState, sender: NodeId, grant: Grant) -> None:
         return
     if (grant.term, grant.round, grant.attempt, grant.turn) > core.done:
         _perform(core, grant, turns, core.me)
+
+
+def unpark(core: CoreState) -> None:
+    """A grant that came before its round is taken up when the round is here; one of an older term is forgotten."""
+    if core.parked is None:
+        return
+    sender, grant = core.parked
+    if grant.term != core.term:
+        core.parked = None
+    elif grant.round <= core.log.last.index:
+        core.parked = None
+        on_grant(core, sender, grant)
 
 
 def on_turn_done(core: CoreState, done: TurnDone) -> None:
