@@ -184,6 +184,15 @@ def test_down_finds_what_runs_after_its_files_were_removed(tmp_path: Path) -> No
     assert not is_alive(pid)
 
 
+def test_down_needs_no_compose_file(tmp_path: Path) -> None:
+    made, engine = project(tmp_path, node(tmp_path, 0)), LocalEngine()
+    start_all(engine, made)
+    pid = _pid(engine, made, "cluster_sync_1")
+    remove_all(engine, project(tmp_path))
+    assert not is_alive(pid)
+    assert engine.observe(made) == []
+
+
 def test_teardown_alone_ends_what_is_left(tmp_path: Path) -> None:
     made, engine = project(tmp_path, node(tmp_path, 0)), LocalEngine()
     start_all(engine, made)

@@ -65,7 +65,7 @@ class LocalEngine:
         place = _place(project)
         with contextlib.ExitStack() as undo:
             if self._preparing != place:
-                make_directory(place, owner_of(project.services[0]))
+                _make_place(project)
                 undo.enter_context(local_state.locked(place / "up.lock", 0.0, _busy(project)))
             with self._changed(project) as state:
                 known = state.ports if state.records else {}
@@ -258,11 +258,11 @@ class LocalEngine:
             yield state
 
     def _locked(self, project: ComposeProject) -> contextlib.AbstractContextManager[None]:
-        make_directory(_place(project), owner_of(project.services[0]))
+        _make_place(project)
         return local_state.locked(_place(project) / "state.lock", _LOCK_WAIT, f"Project {project.name} is being changed")
 
     def _alone(self, project: ComposeProject) -> contextlib.AbstractContextManager[None]:
-        make_directory(_place(project), owner_of(project.services[0]))
+        _make_place(project)
         if self._preparing == _place(project):
             return contextlib.nullcontext()
         return local_state.locked(_place(project) / "up.lock", _LOCK_WAIT, _busy(project))
@@ -270,6 +270,11 @@ class LocalEngine:
 
 def _place(project: ComposeProject) -> Path:
     return (project.state_dir / "local" / project.name).resolve()
+
+
+def _make_place(project: ComposeProject) -> None:
+    """Supervisors write there, so it belongs to whom the services run as; a broken compose file names nobody."""
+    make_directory(_place(project), owner_of(project.services[0]) if project.services else None)
 
 
 def _busy(project: ComposeProject) -> str:
