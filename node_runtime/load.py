@@ -254,12 +254,14 @@ async def send_lines(
     report: Callable[[dict[str, object]], None],
     *,
     session: str | None = None,
+    first: int | None = None,
     window: int = 64,
     timeout: float | None = None,
 ) -> bool:
     """Append each line once, as it comes; `report` gets one reply a line, in order. True if all are acknowledged.
 
-    `session` defaults to a new one. `timeout` is how many seconds the last acks may take after the input's end.
+    `session` defaults to a new one. `first` is the number of the first line where the caller knows it: a second run with
+    the same lines then writes none of them twice. `timeout` is how many seconds the last acks may take after the input's end.
     """
     name = session or f"send-{secrets.token_hex(6)}"
 
@@ -273,7 +275,7 @@ async def send_lines(
         name,
         nodes=[node for node, _ in nodes],
         window=window,
-        last_seq=None if session else 0,
+        last_seq=first - 1 if first is not None else None if session else 0,
         on_ack=on_ack,
     )
     try:
@@ -345,6 +347,7 @@ def _send_main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="client send", description="Append each line of the input; one JSON line an ack.")
     parser.add_argument("--node", action="append", metavar="HOST:PORT", help="where to send; more than one: in this order")
     parser.add_argument("--session", help="the session to go on with (default: a new one)")
+    parser.add_argument("--first", type=int, help="the number of the first line, where an earlier run may have sent it already")
     parser.add_argument("--timeout", type=float, help="seconds to wait for the last acks (default: for ever)")
     parser.add_argument("--window", type=int, default=64, help="messages under way at a time (default: 64)")
     options = parser.parse_args(argv)
@@ -359,7 +362,13 @@ def _send_main(argv: Sequence[str]) -> int:
         stop = asyncio.Event()
         code = _stop_on_signals(stop)
         work = send_lines(
-            nodes, input_lines(source), _print, session=options.session, window=options.window, timeout=options.timeout
+            nodes,
+            input_lines(source),
+            _print,
+            session=options.session,
+            first=options.first,
+            window=options.window,
+            timeout=options.timeout,
         )
         sent = await _until(stop, work)
         return code[0] if code else (0 if sent else 1)

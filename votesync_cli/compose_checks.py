@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from node_runtime.config import TUNABLES, Address, NodeConfig, parse_peers
 from node_runtime.errors import ConfigError
-from node_runtime.records import is_session
+from node_runtime.load import LoadConfig
 from votesync_cli.compose_reader import Place, Read
 from votesync_cli.errors import ComposeFileError
 from votesync_cli.marked import MEND
@@ -29,13 +29,6 @@ _NODE_VARIABLES = {
     "SEED",
 }
 _CLIENT_VARIABLES = {"ID", "NODES", "MESSAGES", "RATE", "IN_FLIGHT", "SHARED_DIR", "SESSION", "TEXT", "TIMEOUT"}
-# variable -> (least, most, whether it must be whole)
-_CLIENT_NUMBERS = {
-    "MESSAGES": (0, 2**53, True),
-    "RATE": (0, 1e9, False),
-    "IN_FLIGHT": (1, 65_536, True),
-    "TIMEOUT": (0, 1e9, False),
-}
 
 
 def check_services(place: Place, services: Sequence[Read]) -> tuple[str, ...]:
@@ -69,7 +62,7 @@ def _fail(place: Place, read: Read, variable: str, problem: str, hint: str = MEN
 def _check_unique(place: Place, services: Sequence[Read], variable: str) -> None:
     seen: dict[str, Read] = {}
     for read in services:
-        value = read.service.environment.get(variable, str(read.service.id))
+        value = read.service.environment.get(variable) or str(read.service.id)
         other = seen.setdefault(value, read)
         if other is not read:
             line = other.environment_lines.get(variable, other.line)
@@ -124,32 +117,21 @@ def _check_data_apart(place: Place, nodes: Sequence[Read]) -> None:
             _fail(place, read, "DATA_DIR", f"its data directory is also that of {other.service.name}", hint)
 
 
-def _check_client(place: Place, read: Read, configs: Mapping[str, NodeConfig]) -> None:
-    environment = read.service.environment
-    for variable, (least, most, whole) in _CLIENT_NUMBERS.items():
-        text = environment.get(variable)
-        if text and not _is_number(text, least, most, whole):
-            kind = "a whole number" if whole else "a number"
-            _fail(place, read, variable, f"{variable} cannot be {text!r}", f"It takes {kind} from {least:g} to {most:g}.")
-    if not is_session(environment.get("SESSION", "0")):
-        hint = "It takes 1 to 64 letters, digits, _ . : and -."
-        _fail(place, read, "SESSION", f"SESSION cannot be {environment['SESSION']!r}", hint)
+def _client_config(place: Place, read: Read) -> LoadConfig:
     try:
-        addresses = parse_peers("NODES", environment.get("NODES", ""))
+        return LoadConfig.from_env(read.service.environment)
     except ConfigError as error:
-        _fail(place, read, "NODES", f"NODES cannot be {error.got!r}", f"It takes {error.takes}.")
-    for node, address in addresses.items():
+        _fail(place, read, error.variable, f"{error.variable} cannot be {error.got!r}", f"It takes {error.takes}.")
+
+
+def _check_client(place: Place, read: Read, configs: Mapping[str, NodeConfig]) -> None:
+    for node, address in _client_config(place, read).nodes:
         config = configs.get(address.host)
         if config is None or config.client_address.port != address.port or config.node != node:
             _fail(place, read, "NODES", f"NODES says that node {node} takes clients at {address}, and no node service does")
-
-
-def _is_number(text: str, least: float, most: float, whole: bool) -> bool:
-    try:
-        value = int(text) if whole else float(text)
-    except ValueError:
-        return False
-    return least <= value <= most
+    if read.service.shared_dir is None:
+        hint = "Mount the shared directory there under `volumes`: the client writes its history into it."
+        _fail(place, read, "SHARED_DIR", "no volume is mounted at its SHARED_DIR", hint)
 
 
 def _check_waits(place: Place, services: Sequence[Read]) -> None:

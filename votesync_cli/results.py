@@ -267,11 +267,14 @@ class SendResult:
         """One line an acknowledgement."""
         lines = []
         for ack in self.acks:
-            place = f"round {ack['round']}, byte {ack['offset']}" if ack.get("round") is not None else "written before"
-            told = place if ack.get("ok") else f"not written: {ack.get('error', 'no reason given')}"
-            lines.append(f"{ack.get('session')} #{ack.get('seq')}: {told}")
-        if len(self.acks) < self.asked:
-            lines.append(f"{self.asked - len(self.acks)} of {self.asked} lines were not acknowledged.")
+            byte = f", byte {ack['offset']}" if ack.get("offset") is not None else ""
+            place = f"round {ack['round']}{byte}" if ack.get("round") is not None else "written before"
+            told = place if ack.get("ok") else f"not acknowledged: {ack.get('error', 'no reason given')}"
+            number = f" #{ack['seq']}" if ack.get("seq") is not None else ""
+            lines.append(f"{ack.get('session')}{number}: {told}")
+        good = sum(1 for ack in self.acks if ack.get("ok"))
+        if good < self.asked:
+            lines.append(f"{self.asked - good} of {self.asked} lines were not acknowledged.")
         return "\n".join(lines)
 
     def to_json(self) -> Iterator[dict[str, Any]]:
@@ -306,7 +309,9 @@ class DoctorResult:
     def table(self) -> Table:
         """One row a check."""
         said = {True: "ok", False: "MISSING"}
-        rows = tuple((c.name, said[c.ok] if c.needed or c.ok else "absent", c.found, c.mend) for c in self.checks)
+        rows = tuple(
+            (c.name, said[c.ok] if c.needed or c.ok else "absent", c.found, "" if c.ok else c.mend) for c in self.checks
+        )
         return Table(("check", "state", "found", "mend"), rows)
 
     def to_text(self) -> str:
