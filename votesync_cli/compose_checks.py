@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from node_runtime.config import TUNABLES, Address, NodeConfig, parse_peers
+from node_runtime.config import TUNABLES, Address, NodeConfig
 from node_runtime.errors import ConfigError
 from node_runtime.load import LoadConfig
 from votesync_cli.compose_reader import Place, Read
