@@ -20,7 +20,7 @@ from node_runtime.peer_out import Link
 
 __all__ = ["LinkState", "PeerEvents", "Transport"]
 
-SWEEP_SECONDS = 1.0
+SWEEP_SECONDS = 1.0  # how often deadlines are counted on; they are given in sweeps (see `peer_in` and `peer_out`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,11 @@ class LinkState:
 class Transport:
     """The node's links to its peers."""
 
-    def __init__(self, config: NodeConfig, events: PeerEvents, faults: LinkFaults) -> None:
+    def __init__(
+        self, config: NodeConfig, events: PeerEvents, faults: LinkFaults, *, sweep_seconds: float = SWEEP_SECONDS
+    ) -> None:
         self._config = config
+        self._sweep_seconds = sweep_seconds
         self._faults = faults
         self._hub = Hub(config, events, faults)
         self._inbox = Inbox(self._hub)
@@ -59,7 +62,7 @@ class Transport:
         self._hub.start()
         address, loop = self._config.peer_address, self._hub.loop
         self._server = await loop.create_server(self._inbox.accept, address.host, address.port)
-        self._sweeper = loop.call_later(SWEEP_SECONDS, self._sweep)
+        self._sweeper = loop.call_later(self._sweep_seconds, self._sweep)
         for link in self._out.values():
             task = loop.create_task(link.keep(), name=f"dial {link.peer}")
             task.add_done_callback(self._ended)
@@ -124,7 +127,7 @@ class Transport:
             await self._server.wait_closed()
 
     def _sweep(self) -> None:
-        self._sweeper = self._hub.loop.call_later(SWEEP_SECONDS, self._sweep)
+        self._sweeper = self._hub.loop.call_later(self._sweep_seconds, self._sweep)
         self._inbox.sweep()
         for link in self._out.values():
             link.sweep()
