@@ -17,31 +17,18 @@ from node_runtime import votelog
 from node_runtime.admin import Admin
 from node_runtime.client_port import Replies
 from node_runtime.clock import Clock, steady_ticks
-from node_runtime.codec import rendered
 from node_runtime.config import NodeConfig
 from node_runtime.consensus import Core
-from node_runtime.errors import SharedFileError
+from node_runtime.duties import Duties
 from node_runtime.faults import FaultPanel, LinkFaults
 from node_runtime.gateway import Gateway
 from node_runtime.journal import Journal
 from node_runtime.messages import Message, NodeId, PeerMessage
 from node_runtime.shared_file import SharedFile
-from node_runtime.state import (
-    Compare,
-    Compared,
-    FileSynced,
-    Input,
-    LinkChanged,
-    Output,
-    Persisted,
-    Received,
-    Submitted,
-    TurnDone,
-)
+from node_runtime.state import FileSynced, Input, LinkChanged, Received, Submitted
 from node_runtime.status import health_of, settled_seq, status_of
 from node_runtime.transport import Transport
 
-COMPARE_BYTES = 4 * 1024 * 1024
 PAUSED_TICKS = 100_000
 REFUSED_EVERY = 1_000_000
 
@@ -56,6 +43,7 @@ class Node:
         self._core = core
         self._journal = journal
         self._file = file
+        self._duties = Duties(core, journal, file, self)
         self._clock = clock
         self._emit = emit
         faults = LinkFaults(config.node, config.peers, config.seed)
@@ -81,7 +69,8 @@ class Node:
         state = self._core.state
         self._trace(
             "start", version=1, cluster=self._config.cluster, nodes=len(state.nodes), pid=os.getpid(),
-            last=state.log.last.index, writer=state.policy.name.lower(), decided=state.log.decided, synced=state.synced, recovering=state.recovering,
+            last=state.log.last.index, writer=state.policy.name.lower(), decided=state.log.decided, synced=state.synced,
+            recovering=state.recovering,
         )  # fmt: skip
         await self.admin.start()
         await self.transport.start()
@@ -105,14 +94,12 @@ class Node:
 
     def on_message(self, sender: NodeId, message: PeerMessage) -> None:
         """A peer's message."""
-        self._inbox.append(Received(sender, message))
-        self._schedule()
+        self.later(Received(sender, message))
 
     def on_link(self, peer: NodeId, up: bool) -> None:
         """The link to a peer came up or went down."""
         self._trace("peer_up", peer=peer) if up else self._trace("peer_down", peer=peer, reason="connection lost")
-        self._inbox.append(LinkChanged(peer, up))
-        self._schedule()
+        self.later(LinkChanged(peer, up))
 
     def on_refused(self, port: str, reason: str) -> None:
         """Input from outside was turned away: counted, and one line a second at most."""
@@ -125,8 +112,7 @@ class Node:
 
     def submit(self, messages: list[Message], client: Replies) -> None:
         """Messages of a client of this node."""
-        self._inbox.append(Submitted(messages, client))
-        self._schedule()
+        self.later(Submitted(messages, client))
 
     def last_seq(self, session: str) -> int:
         """The highest number of the session that is decided and in the file, as far as this node knows."""
@@ -168,6 +154,37 @@ class Node:
         self._schedule()
         return answer
 
+    # --- what the duties need (Outside) ---
+
+    def broadcast(self, peers: Iterable[NodeId], message: PeerMessage) -> None:
+        """Queue one message for several peers."""
+        self.transport.broadcast(peers, message)
+
+    def flush(self) -> None:
+        """Send what is queued for peers now."""
+        self.transport.flush()
+
+    def later(self, item: Input) -> None:
+        """Feed this to the core after what else has arrived."""
+        self._inbox.append(item)
+        self._schedule()
+
+    def sync(self, index: int) -> None:
+        """fsync the shared file beside the loop: acks do not wait for it, the journals can rebuild the file."""
+        if not self._syncing:
+            self._syncing = True
+            self._loop.run_in_executor(None, self._file.sync).add_done_callback(lambda done: self._synced(done, index))
+
+    def trace(self, event: dict[str, Any]) -> None:
+        """One event for the vote log, with the time and the node."""
+        head = {"ts": round(self._clock.wall(), 6), "mono": self._clock.ticks(), "node": self._config.node, "event": ""}
+        event.setdefault("term", self._core.state.term)
+        self._lines.append(votelog.encode(head | event))
+
+    def ticks(self) -> int:
+        """The machine's microseconds, which no fault touches."""
+        return steady_ticks()
+
     # --- the pump ---
 
     def _schedule(self) -> None:
@@ -184,7 +201,7 @@ class Node:
             self._trace("heal", fault=rule.get("kind"))
         inputs, self._inbox = self._inbox, []
         while True:
-            inputs = self._obey(self._core.step(self._clock.ticks(), inputs))
+            inputs = self._duties.obey(self._core.step(self._clock.ticks(), inputs))
             if not inputs:
                 break
         self.transport.flush()
@@ -195,93 +212,12 @@ class Node:
             self.gateway.resume()
         self._arm()
 
-    def _obey(self, out: Output) -> list[Input]:
-        """Do what an output says, in its order; returns what came of it."""
-        back: list[Input] = []
-        if out.state:
-            self._journal.save_state(out.state[-1])
-        self._send(out.early)
-        persist_us = 0
-        if out.rounds:
-            self.transport.flush()  # the others fsync at the same time as this node
-            persist_us = self._persist(out, back)
-        self._send(out.replies)
-        for write in out.writes:
-            back.append(TurnDone(write, short=self._file.write(write.start, write.data) is not None))
-        for compare in out.compare:
-            self._compare(compare)
-        for client, session, rows in out.acks:
-            client.committed(session, rows)
-        for client, session, seq, code in out.failures:
-            _refuse(client, session, seq, code)
-        if out.sync:
-            self._sync(out.sync[-1])
-        for event in out.trace:
-            if event["event"] == "vote" and event["ok"]:
-                event["persist_us"] = persist_us
-            self._trace(**event)
-        return back
-
-    def _persist(self, out: Output, back: list[Input]) -> int:
-        before = steady_ticks()
-        state = self._core.state
-        self._journal.append(out.rounds[0].index - 1, out.rounds, min(state.log.decided, out.rounds[-1].index), state.synced)
-        back.append(Persisted(out.rounds[-1].index, out.rounds[-1].term))
-        return steady_ticks() - before
-
-    def _send(self, messages: Iterable[tuple[NodeId, PeerMessage]]) -> None:
-        """Queue messages; neighbours that are the same object are encoded once."""
-        group: list[NodeId] = []
-        previous: PeerMessage | None = None
-        for peer, message in messages:
-            if message is not previous and previous is not None:
-                self.transport.broadcast(group, previous)
-                group = []
-            previous = message
-            group.append(peer)
-        if previous is not None:
-            self.transport.broadcast(group, previous)
-
-    def _compare(self, order: Compare) -> None:
-        """Compare a part of the file with the log and repair it; the next part comes after what else has arrived."""
-        log = self._core.state.log
-        size = self._file.size()
-        after = min(order.after, order.upto)
-        if log.point(after).end > size:
-            after = log.find_offset(size)
-        rounds = [round_ for round_ in log.batch(after + 1, COMPARE_BYTES) if round_.index <= order.upto]
-        index = rounds[-1].index if rounds else order.upto
-        repair = self._file.repair(log.point(after).end, [rendered(round_) for round_ in rounds], rewrite=True)
-        if repair.short is not None:  # cut while it was compared: find its new end
-            self._compare(Compare(log.find_offset(repair.short), order.upto))
-            return
-        self._check_excess(index)
-        self._inbox.append(Compared(after, index, repair.changed))
-        self._schedule()
-
-    def _check_excess(self, index: int) -> None:
-        """Nothing stands behind the decided bytes before this cluster has written any: else it is somebody's data."""
-        state = self._core.state
-        if index == state.log.decided and not state.seen_written and self._file.size() > state.log.point(index).end:
-            raise SharedFileError(
-                f"output.txt in {self._config.shared_dir} is longer than anything this cluster decided: somebody else wrote"
-                " in it. Run `votesync up --fresh`, which moves it to output-<UTC time>.txt, or move it yourself."
-            )
-
-    def _sync(self, index: int) -> None:
-        """fsync the shared file beside the loop: acks do not wait for it, the journals can rebuild the file."""
-        if self._syncing:
-            return
-        self._syncing = True
-        self._loop.run_in_executor(None, self._file.sync).add_done_callback(lambda done: self._synced(done, index))
-
     def _synced(self, done: asyncio.Future[None], index: int) -> None:
         self._syncing = False
         if self._closed:
             return
         done.result()  # an error here ends the process (rules 24 and 54)
-        self._inbox.append(FileSynced(index))
-        self._schedule()
+        self.later(FileSynced(index))
 
     def _arm(self) -> None:
         """One timer, set anew only when something is due earlier; one that fires too early does no harm."""
@@ -301,21 +237,10 @@ class Node:
         else:
             self._pump()
 
-    # --- the vote log ---
-
     def _trace(self, event: str, **fields: Any) -> None:
-        fields.setdefault("term", self._core.state.term)
-        head = {"ts": round(self._clock.wall(), 6), "mono": self._clock.ticks(), "node": self._config.node, "event": event}
-        self._lines.append(votelog.encode({**head, **fields}))
+        self.trace({"event": event, **fields})
 
     def _write_lines(self) -> None:
         if self._lines:
             self._emit(b"".join(self._lines))
             self._lines.clear()
-
-def _refuse(client: Replies, session: str, seq: int, code: str) -> None:
-    if code.startswith("gap "):
-        expected = code.removeprefix("gap ")
-        client.failed(session, seq, "gap", f"seq {seq} leaves a gap; expected {expected}", True)
-    else:
-        client.failed(session, seq, code, "no majority has decided this message in time; send it again", True)
