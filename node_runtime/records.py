@@ -17,12 +17,12 @@ SEPARATOR = b"#" * 56 + b"\n"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SESSION = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
-_NATIVE = re.compile(r"client (?P<session>\S+) time: (?P<time>\d+(?:\.\d+)?) - message: (?P<text>.*)\Z", re.DOTALL)
-_SEED = re.compile(r"client\[(?P<session>\d+)\] - (?P<time>\d+(?:\.\d+)?) - M\[(?P<text>\d+)\]\Z")
+_NATIVE = re.compile(r"client (?P<session>\S+) time: (?P<time>[0-9]+(?:\.[0-9]+)?) - message: (?P<text>.*)\Z", re.DOTALL)
+_SEED = re.compile(r"client\[(?P<session>[0-9]+)\] - (?P<time>[0-9]+(?:\.[0-9]+)?) - M\[(?P<text>[0-9]+)\]\Z")
 
 
 class Body(NamedTuple):
-    """What a block's body says; `time` stays text (it may be a decimal) beside its value in `micros`."""
+    """What a block's body says; `time` stays text: the seed's may be a decimal."""
 
     session: str
     time: str
@@ -36,6 +36,8 @@ def is_session(name: str) -> bool:
 
 def text_fault(text: str) -> str | None:
     """Why `text` cannot stand in a block, or None: control characters could forge a block (rule 38)."""
+    if len(text) <= MAX_MESSAGE and text.isascii() and text.isprintable():
+        return None  # the common case, ten times as fast
     if _CONTROL.search(text) is not None:
         return "has a control character or a lone surrogate"
     if len(text.encode()) > MAX_MESSAGE:
@@ -51,6 +53,11 @@ def native_body(session: str, time: int, text: str) -> str:
 def render_block(node: int, body: str) -> bytes:
     """The two lines of one message."""
     return f"Container {node} \nMensagem: {body}\n".encode()
+
+
+def native_block(node: int, session: str, time: int, text: str) -> bytes:
+    """`render_block` of the `native_body`, in one go: it is made for every message."""
+    return f"Container {node} \nMensagem: client {session} time: {time} - message: {text}\n".encode()
 
 
 def render_round(blocks: Iterable[bytes]) -> bytes:
