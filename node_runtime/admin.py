@@ -38,7 +38,8 @@ class AdminPort(Protocol):
 class Admin:
     """Listens on `<data_dir>/admin.sock`."""
 
-    def __init__(self, config: NodeConfig, port: AdminPort) -> None:
+    def __init__(self, config: NodeConfig, port: AdminPort, *, line_seconds: float = LINE_SECONDS) -> None:
+        self.line_seconds = line_seconds
         self._data_dir = config.data_dir
         self._port = port
         self._server: asyncio.Server | None = None
@@ -162,7 +163,7 @@ class _Asker(asyncio.Protocol):
         """A line, the first one or one that has begun, must be whole in time (rule 52)."""
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self._loop.call_later(LINE_SECONDS, self.hang_up)
+        self._deadline = self._loop.call_later(self._admin.line_seconds, self.hang_up)
 
 
 def _clear(path: str) -> None:
