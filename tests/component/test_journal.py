@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -71,14 +72,27 @@ def test_rule_22_no_gaps(bench: Bench) -> None:
 
 
 def test_rule_23_the_decided_hint_is_never_above_the_last_round(bench: Bench) -> None:
-    rounds = make_rounds(3)
+    rounds = make_rounds(5)
     journal, _ = open_journal(bench.mount(), bench.root)
     journal.save_state(HardState(1))
-    journal.append(0, rounds, 99, 0)
+    journal.append(0, rounds[:3], 99, 0)
+    journal.append(3, rounds[3:], 0, 0)
+    end = journal._end
     journal.close()
     journal, _ = open_journal(bench.mount(), bench.root)
     assert journal.decided_hint == 3
     journal.close()
+    plant(bench, encode_frame(Owner(TAG, 0).seed, 3, 77, 0, 5, 0, b""), end)
+    journal, _ = open_journal(bench.mount(), bench.root)
+    assert journal.decided_hint == 5
+    journal.close()
+
+
+def plant(bench: Bench, frame: bytes, place: int) -> None:
+    """Put a sound frame into the first segment that the journal itself would never write."""
+    path = f"{bench.root}/journal/00000001.log"
+    data = bench.get(path)
+    bench.put(path, data[:place] + frame + data[place + len(frame) :])
 
 
 def test_superseding_frames_replace_what_stood_there(bench: Bench) -> None:
@@ -213,9 +227,29 @@ def test_a_sound_frame_that_leaves_a_gap_stops_replay(bench: Bench) -> None:
     """Rule 22: such a frame can only come from a bug, so it is planted by hand."""
     rounds = make_rounds(4)
     end = fill(bench.mount(), bench.root, rounds[:2])[-1]
-    path = f"{bench.root}/journal/00000001.log"
-    frame = encode_frame(Owner(TAG, 0).seed, 3, 0, 0, 3, 1, pack_rounds(rounds[3:]))
-    data = bench.get(path)
-    bench.put(path, data[:end] + frame + data[end + len(frame) :])
+    plant(bench, encode_frame(Owner(TAG, 0).seed, 3, 0, 0, 3, 1, pack_rounds(rounds[3:])), end)
     with pytest.raises(JournalError, match="rule 22"):
         open_journal(bench.mount(), bench.root)
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_reads_find_every_live_round_after_cuts_of_any_depth(seed: int) -> None:
+    """Shallow and deep cuts over many segments; a read from any round gives the live ones, before and after a restart."""
+    rng = random.Random(seed)
+    bench = SimBench(seed)
+    journal, _ = open_journal(bench.mount(), bench.root)
+    journal.save_state(HardState(100))
+    live: list[Round] = []
+    for term in range(1, 50):
+        deep = rng.random() < 0.15
+        keep = max(0, len(live) - (rng.randrange(60) if deep else rng.choice((0, 0, 0, 1, 2))))
+        live = live[:keep] + make_rounds(rng.randint(1, 6), after=live[keep - 1] if keep else None, term=term, text="x" * 4000)
+        journal.append(keep, live[keep:], 0, 0)
+        first = rng.randint(1, len(live))
+        assert journal.read(first, 20_000) == live[first - 1 :][: max(1, 20_000 // len(live[0].encoded))]
+    journal.close()
+    journal, replayed = open_journal(bench.mount(), bench.root)
+    assert replayed.rounds == live
+    for first in range(1, len(live) + 1):
+        assert journal.read(first, 1) == live[first - 1 : first]
+    assert journal.read(1, 1 << 30) == live

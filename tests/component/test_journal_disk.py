@@ -245,6 +245,14 @@ def test_one_write_and_one_fdatasync_an_append() -> None:
     ]
 
 
+def test_rule_01_the_second_copy_of_the_vote_is_begun_when_the_first_is_safe() -> None:
+    bench = SimBench(13)
+    journal, _ = open_journal(bench.mount(), bench.root)
+    bench.disk.calls.clear()
+    journal.save_state(HardState(1, 0))
+    assert [kind for kind, _ in bench.disk.calls] == ["pwrite", "fdatasync"] * 2
+
+
 def test_a_refused_open_gives_every_handle_and_the_lock_back() -> None:
     bench = SimBench(10)
     open_journal(bench.mount(), bench.root)[0].close()

@@ -284,6 +284,14 @@ def test_rule_45_a_rewriting_repair_brings_back_what_a_failed_fsync_lost() -> No
         assert (bench.get(output(bench)) == b"durable doubtful") is rewrite
 
 
+def test_rule_26_a_new_file_survives_a_crash() -> None:
+    for seed in range(10):
+        bench = SimBench(seed)
+        SharedFile.open(bench.mount(), bench.root)
+        bench.disk.crash()
+        assert output(bench) in bench.disk.names
+
+
 def test_a_claim_survives_a_crash() -> None:
     for seed in range(20):
         bench = SimBench(seed)

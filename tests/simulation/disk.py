@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -84,7 +85,8 @@ class SimDisk:
         self.rng = rng
         self.names: dict[str, File] = {}
         self.faults: list[Fault] = []
-        self.calls: list[tuple[str, str]] = []
+        self.calls: deque[tuple[str, str]] = deque(maxlen=10_000)
+        self.largest_read = 0
         self._stored_names: dict[str, File] = {}
         self._pending: list[tuple[str, NameChange]] = []
         self._directories = {"/"}
@@ -226,6 +228,7 @@ class SimStorage:
         """See `Storage`."""
         file, path = self._open[handle]
         self._disk.strike("pread", path)
+        self._disk.largest_read = max(self._disk.largest_read, size)
         return bytes(file.seen[offset : offset + size])
 
     def pwrite(self, handle: int, data: Buffer, offset: int) -> int:
