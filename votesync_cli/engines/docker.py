@@ -92,7 +92,7 @@ class DockerEngine:
     def create(self, project: ComposeProject, service: Service) -> None:
         """Create and start one service; where it cannot be started, its container is removed again.
 
-        Raises: EnvironmentFault.
+        Raises: CommandFailed where it exists already, EnvironmentFault.
         """
         image = find_image(self._api, service.image)
         if image is None:
@@ -108,6 +108,8 @@ class DockerEngine:
             rootless=self._rootless,
         )
         name = labels.container_name(project, service)
+        if any(labelled_service(item) == service.name for item in self._summaries(project)):
+            raise CommandFailed(f"{service.name} exists already.", "Run `votesync ps` to see it, then run the command again.")
         _to_its_end(lambda: self._create_and_start(request, name, service.name))
 
     def start(self, project: ComposeProject, name: str) -> None:

@@ -209,7 +209,7 @@ class _Gone(Exception):
     """The container is no more."""
 
 
-class _Reader(threading.Thread):
+class _Reader:
     """One container's log from the last line known, until the container has ended and its log is read to the end."""
 
     def __init__(
@@ -221,14 +221,17 @@ class _Reader(threading.Thread):
         stop: threading.Event,
         after: _Reader | None,
     ) -> None:
-        super().__init__(name=f"docker-logs-{source.service}", daemon=True)
         self._api, self._source, self._last, self._put, self._stop, self._after = api, source, last, put, stop, after
         self.died = threading.Event()
         self.live = after is not None  # whether it ran while we watched
         self._stream: Any = None
         self._followed: Any = None  # the stream, while it is one that follows
+        self._thread = threading.Thread(target=self._run, name=f"docker-logs-{source.service}", daemon=True)
+        self.start = self._thread.start
+        self.is_alive = self._thread.is_alive
+        self.join = self._thread.join
 
-    def run(self) -> None:
+    def _run(self) -> None:
         """Read; open again what ended too early."""
         if self._after is not None:
             self._after.join()
@@ -264,8 +267,8 @@ class _Reader(threading.Thread):
         what = f"read the log of {self._source.service}"
         with translated(what), _opened(self._api, self._source, follow=follow, since=since) as self._stream:
             self._followed = self._stream if follow else None
-            if follow and self.died.is_set():
-                return  # it died before there was a stream to cut
+            if self._stop.is_set() or (follow and self.died.is_set()):
+                return  # that came before there was a stream to cut
             for at, line in whole_lines(self._stream, after=last):
                 self._last[self._source] = at
                 self._put(LogLine(self._source.service, line, at / 1e9))
