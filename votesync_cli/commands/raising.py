@@ -69,7 +69,7 @@ class Raising:
         nodes = {node.name: node.id for node in self.project.nodes}
         told = ""
         while True:
-            statuses = ask_all(self.engine, self.project, list(nodes))
+            statuses, problems = ask_all(self.engine, self.project, list(nodes))
             lacks = missing(nodes, statuses)
             if not lacks:
                 return statuses
@@ -78,7 +78,7 @@ class Raising:
             if now != told:
                 say(f"waiting: {now}")
                 told = now
-            self._check_time(f"the cluster has not formed ({now})")
+            self._check_time(f"the cluster has not formed ({now})", next((problems[name] for name in lacks if name in problems), ""))
             time.sleep(POLL)
 
     def _check_alive(self, names: Sequence[str] | dict[str, str]) -> None:
@@ -101,11 +101,11 @@ class Raising:
             if observed.role == "client" and observed.state in {"exited", "dead"} and observed.exit_code:
                 self._check_alive([observed.service])
 
-    def _check_time(self, what: str) -> None:
+    def _check_time(self, what: str, problem: str = "") -> None:
         if time.monotonic() > self.deadline:
-            raise TimedOut(
-                f"Time is up: {what}.", "Give it longer with --timeout, or look at the nodes with `votesync up --no-wait`."
-            )
+            more = f" One of them: {problem}" if problem else ""
+            hint = "Give it longer with --timeout, or look at the nodes with `votesync up --no-wait`."
+            raise TimedOut(f"Time is up: {what}.{more}", hint)
 
     def take_back(self, *, alone: bool) -> None:
         """Undo what this run did, last first; `alone`: nothing of the project existed before, so the network goes too."""
@@ -128,7 +128,8 @@ def _attempt(undo: Callable[[], object]) -> None:
         say(f"Could not be taken back: {error.message} {error.hint}")
 
 
-def ask_all(engine: Engine, project: ComposeProject, names: Sequence[str], timeout: float = 5.0) -> Statuses:
-    """The nodes' own status, all asked at once; None for one that does not answer."""
-    answers = each(names, lambda name: engine.admin(project, name, {"op": "status"}, timeout))
-    return {name: None if isinstance(answer, VotesyncError) else answer for name, answer in answers.items()}
+def ask_all(engine: Engine, project: ComposeProject, names: Sequence[str]) -> tuple[Statuses, dict[str, str]]:
+    """The nodes' own status, all asked at once; None for one that does not answer, and why not."""
+    answers = each(names, lambda name: engine.admin(project, name, {"op": "status"}))
+    statuses = {name: None if isinstance(answer, VotesyncError) else answer for name, answer in answers.items()}
+    return statuses, {name: answer.message for name, answer in answers.items() if isinstance(answer, VotesyncError)}
