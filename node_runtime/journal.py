@@ -148,10 +148,9 @@ class Journal:
             if size > self._size - self._end:
                 self._start_segment(size)
             start = self._end
-            if storage.pwrite(self._handle, frame, start) != size:
-                write_all(storage, self._handle, frame, start)
+            write_all(storage, self._handle, frame, start)
             storage.fdatasync(self._handle)
-            storage.pwrite(self._promised, encode_promised(self._seed, number), 0)
+            write_all(storage, self._promised, encode_promised(self._seed, number), 0)
         except OSError as error:
             self._failed = disk_error(f"{self._directory}/{segment_name(self._segment)}", error)
             raise self._failed from error
@@ -230,7 +229,7 @@ class Journal:
         self._number = end.number
         self.decided_hint, self.synced_hint = scan.decided, scan.synced
         self._continue_segment(end)
-        storage.pwrite(self._promised, encode_promised(self._seed, end.number), 0)
+        write_all(storage, self._promised, encode_promised(self._seed, end.number), 0)
         storage.fdatasync(self._promised)
 
     def _open_promised(self) -> int | None:

@@ -161,7 +161,7 @@ def disk_error(path: str, error: OSError) -> DiskError:
         hint = "Free some space and start the node again."
     else:
         hint = "Check the disk and its permissions, then start the node again."
-    return DiskError(f"{path}: {error.strerror or error} (errno {error.errno}). {hint}")
+    return DiskError(f"{error.filename or path}: {error.strerror or error} (errno {error.errno}). {hint}")
 
 
 def write_all(storage: Storage, handle: int, data: Buffer, offset: int) -> None:

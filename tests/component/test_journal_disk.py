@@ -200,8 +200,9 @@ def test_rule_25_a_full_disk_stops_with_a_hint_and_a_restart_goes_on(kind: str) 
     assert open_journal(bench.mount(), bench.root)[1].rounds == rounds
 
 
-def test_rule_25_short_writes_are_finished() -> None:
-    bench = SimBench(7)
+@pytest.mark.parametrize("seed", range(8))
+def test_rule_25_short_writes_are_finished(seed: int) -> None:
+    bench = SimBench(seed)
     rounds = make_rounds(30)
     journal, _ = open_journal(bench.mount(), bench.root)
     bench.disk.fail("pwrite", 0, times=10_000)
@@ -224,7 +225,7 @@ def test_rule_26_a_new_segment_is_named_durably_before_it_is_used() -> None:
     rounds = make_rounds(50, text="v" * 3000)
     for round_ in rounds:
         journal.append(round_.index - 1, (round_,), 0, 0)
-    calls = bench.disk.calls
+    calls = list(bench.disk.calls)
     first_use = next(at for at, (kind, path) in enumerate(calls) if kind == "pwrite" and path.endswith("00000002.log.tmp"))
     order = [kind for kind, path in calls[first_use:] if path.endswith(("00000002.log.tmp", "/journal"))]
     assert order[:5] == ["pwrite", "fdatasync", "rename", "fsync_dir", "pwrite"]

@@ -17,7 +17,7 @@ class Stored(NamedTuple):
     place: Place
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(10))
 def test_the_map_agrees_with_a_plain_list(seed: int) -> None:
     """A find starts at most 64 KiB before the live frame, and a replaced round is never live."""
     rng = random.Random(seed)
@@ -25,7 +25,7 @@ def test_the_map_agrees_with_a_plain_list(seed: int) -> None:
     frames: list[Stored] = []
     live: dict[int, Stored] = {}
     offset = last = 0
-    for number in range(1, 200):
+    for number in range(1, 120):
         after = max(0, last - rng.randrange(1, 40)) if rng.random() < 0.2 else last
         size = rng.choice((1000, 20_000, 70_000))
         if after < last:
