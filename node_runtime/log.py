@@ -72,9 +72,11 @@ class Log:
         """Take off all rounds after `index`, which must be undecided (rule 12)."""
         assert index >= self.decided, f"rounds after {index} are to be cut, but {self.decided} is decided"
         while self.last.index > index:
-            self._bytes -= len(self._rounds.pop().encoded)
+            before = self.point(self.last.index - 1)
+            if self._rounds:
+                self._bytes -= len(self._rounds.pop().encoded)
             self.sessions.revert(self._undo.pop(self.last.index))
-            self.last = self.point(self.last.index - 1)
+            self.last = before
 
     def decide(self, index: int) -> list[Round]:
         """Raise `decided` to `index`; returns the rounds that became decided, in order."""
