@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypedDict, TypeVar
 
 from votesync_cli.compose_model import Build, Healthcheck, Mount, Port, Role, Service
 from votesync_cli.errors import ComposeFileError
@@ -181,7 +181,6 @@ def read_service(place: Place, name: str, raw: object, line: int, environment: M
         raise ComposeFileError(place.file, line, f"{name} is {_shown(raw)}, but a service is a mapping.", MEND)
     fields = Fields(place, name, raw)
     command = fields.command("command")
-    role = _role(fields, command)
     given, lines = fields.pairs("environment")
     told = {
         key: environment[key] if value is None else value
@@ -190,18 +189,40 @@ def read_service(place: Place, name: str, raw: object, line: int, environment: M
     }
     service = Service(
         name=name,
-        role=role,
+        role=_role(fields, command),
         id=_identity(fields, told, lines),
         image=fields.text("image") or fields.fail("image", "has no `image`"),
         command=command,
         environment=told,
         build=_build(fields),
-        user=fields.text("user"),
         volumes=_each(fields, "volumes", _mount),
         ports=_each(fields, "ports", _port),
         labels={key: value or "" for key, value in fields.pairs("labels")[0].items()},
         healthcheck=_healthcheck(fields),
         depends_on=_depends_on(fields),
+        **_limits(fields),
+    )
+    return Read(service, line, lines, fields.left())
+
+
+class _Limits(TypedDict):
+    """The part of a service that confines it."""
+
+    user: str
+    cap_drop: tuple[str, ...]
+    security_opt: tuple[str, ...]
+    tmpfs: tuple[str, ...]
+    read_only: bool
+    init: bool
+    pids_limit: int | None
+    mem_limit: int | None
+    stop_grace_period: float
+    restart: str
+
+
+def _limits(fields: Fields) -> _Limits:
+    return _Limits(
+        user=fields.text("user"),
         cap_drop=fields.texts("cap_drop"),
         security_opt=fields.texts("security_opt"),
         tmpfs=fields.texts("tmpfs"),
@@ -212,7 +233,6 @@ def read_service(place: Place, name: str, raw: object, line: int, environment: M
         stop_grace_period=fields.seconds("stop_grace_period", 10.0),
         restart=fields.text("restart", "no"),
     )
-    return Read(service, line, lines, fields.left())
 
 
 def _role(fields: Fields, command: tuple[str, ...]) -> Role:
