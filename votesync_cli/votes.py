@@ -25,14 +25,13 @@ MOST_WAITING = 4096
 
 @dataclass(slots=True)
 class _Node:
-    """How far one node's log has come. `phase` within a term: 0 campaign, 1 this node won, 2 a leader is known."""
+    """How far one node's log has come. `phase` within a term: 0 campaign, 2 a leader is known."""
 
     seq: int = 0
     ts: float = 0.0
     position: Position = NOWHERE
     phase: int = 0
     cluster: int = 0
-    ended: bool = False
     quiet: bool = False
 
 
@@ -43,7 +42,7 @@ class _Waiting(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, int, float, int, int]:
-        """The order between two rounds; it keeps each node's own."""
+        """The order between two rounds: a term's campaign, its leader (phase 1), what follows. It keeps each node's own."""
         return (self.place.term, self.phase, self.place.ts, self.place.node, self.place.seq)
 
 
@@ -73,14 +72,6 @@ class VoteStream:
         """Rounds that are held back."""
         return len(self._evidence)
 
-    def behind(self) -> frozenset[int]:
-        """The nodes whose logs should be read next: those that the next round waits for; all while none does."""
-        index = self._evidence.head()
-        report = None if index is None else self._evidence.finish(index)
-        if index is None or report is None:
-            return frozenset(self._nodes)
-        return frozenset(self._missing((report.term, index), report)) or frozenset(self._nodes)
-
     def feed(self, event: Event, now: float = 0.0) -> None:
         """Take one decoded event (`votelog.decode`)."""
         node, kind = event["node"], event["event"]
@@ -96,17 +87,18 @@ class VoteStream:
             state.position, state.phase = (term, -1), 0
         place = Place(term, node, state.seq, state.position, state.ts, now)
         if kind in HAPPENINGS:
-            state.phase = max(state.phase, {"leader": 1, "follow": 2}.get(kind, 0))
             detail = {key: value for key, value in event.items() if key not in ALWAYS}
-            self._waiting.append(_Waiting(state.phase, place, Happening(kind, node, term, float(event["ts"]), detail)))
+            phase = 1 if kind == "leader" else 2 if kind == "follow" else state.phase
+            self._waiting.append(_Waiting(phase, place, Happening(kind, node, term, float(event["ts"]), detail)))
+            state.phase = 2 if phase else 0
         self._evidence.note(event, place)
         index = whole(event.get("round"))
         if index is not None and kind in ("vote", "written"):
             state.position = max(state.position, (term, index))
 
-    def end(self, node: int) -> None:
-        """The node's log has ended: nothing more is to be waited for."""
-        self._nodes.setdefault(node, _Node()).ended = True
+    def hush(self, node: int) -> None:
+        """The node's log has ended for now: the node is not waited for until it speaks again."""
+        self._nodes.setdefault(node, _Node()).quiet = True
 
     def take(self, now: float = 0.0) -> list[Item]:
         """What can be told by now, in order."""
@@ -157,7 +149,7 @@ class VoteStream:
         return [
             node
             for node, state in self._nodes.items()
-            if not (state.ended or state.quiet or node == report.place.node or state.position >= key)
+            if not (state.quiet or node == report.place.node or state.position >= key)
         ]
 
     def _is_settled(self, index: int, report: Report, now: float) -> bool:

@@ -263,7 +263,7 @@ class Evidence:
             start=start,
             end=start + ballot.size if ballot and ballot.size is not None and start is not None else None,
             messages=ballot.messages if ballot else {},
-            votes={node: self._vote(index, version, report, node) for node in sorted(nodes)},
+            votes={node: self._vote(index, version, report, node, replaced=replaced) for node in sorted(nodes)},
             quorum_us=decision.quorum_us if decision else None,
             written_us=report.took_us if report.round == index else None,
             turns=_with_stand_ins(first, grants) if first else (),
@@ -274,13 +274,14 @@ class Evidence:
             finished_term=report.term if state == "written" else None,
         )
 
-    def _vote(self, index: int, version: _Proposal, report: Report, node: int) -> VoteView:
+    def _vote(self, index: int, version: _Proposal, report: Report, node: int, *, replaced: bool) -> VoteView:
         decision, ballot = version.decision, version.ballot
         if decision is not None and node in decision.votes:
             return VoteView("yes", decision.votes[node])
         if decision is not None and report.round == index and node in report.late:
             return VoteView("late", report.late[node])
-        own = [voted for voted in self._votes_near(index, (node,)) if _speaks_of(voted, index, version, report)]
+        # Whoever took many rounds at once took the decided ones.
+        own = [v for v in self._votes_near(index, (node,)) if _speaks_of(v, index, version, report, sure=replaced)]
         if any(voted.ok for voted in own):
             return VoteView("yes" if decision is None else "late")
         if own:
@@ -316,13 +317,16 @@ def _is_before(place: Place, report: Report) -> bool:
     return place.term < report.term or (place.node == report.place.node and place.seq < report.place.seq)
 
 
-def _speaks_of(voted: _Voted, index: int, version: _Proposal, report: Report) -> bool:
-    """Whether a node's own vote is on this proposal, and came before the node's log had passed the round."""
+def _speaks_of(voted: _Voted, index: int, version: _Proposal, report: Report, *, sure: bool) -> bool:
+    """Whether a node's own vote is on this proposal, and came before the node's log had passed the round.
+
+    A vote on many rounds names the last one's digest; with `sure`, only what is named counts for the others.
+    """
     if voted.place.before >= (report.term, index) or voted.place.ts > report.place.ts + LATE:
         return False
     if voted.last == index and voted.digest:
         return voted.digest == version.digest
-    return voted.place.term >= version.term
+    return not sure and voted.place.term >= version.term
 
 
 def _with_stand_ins(first: _Grant, grants: list[_Grant]) -> tuple[TurnView, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 VoteKind = Literal["yes", "late", "no", "silent"]
+KINDS: tuple[VoteKind, ...] = ("yes", "late", "no", "silent")
 RoundState = Literal["written", "decided", "open", "replaced"]
 
 ROUND = "round"  # what `--event` and JSON call a round

@@ -1,0 +1,134 @@
+"""Results and votes -> the terminal. The only importer of rich, which is loaded when something is drawn.
+
+Colours tell nothing that the marks and words do not tell too, and those that are used together (cyan, yellow, bold
+magenta) are told apart by the colour-blind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from votesync_cli.views_text import ASCII, Line, Symbols, symbols_for
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from votesync_cli.results import Table
+
+STYLES = {
+    "": "",
+    "head": "bold",
+    "dim": "dim",
+    "number": "",
+    "leader": "bold",
+    "note": "italic",
+    "yes": "cyan",
+    "late": "yellow",
+    "no": "bold magenta",
+    "silent": "dim",
+    "good": "bold cyan",
+    "bad": "bold magenta",
+    "event": "yellow",
+}
+
+
+class Drawable(Protocol):
+    """A result that is a table."""
+
+    @property
+    def table(self) -> Table | None:
+        """The table, or None."""
+        ...
+
+
+def show(result: Drawable) -> None:
+    """Draw a result's table on the terminal; cells that do not fit are folded, never cut."""
+    table = result.table
+    if table is None:
+        return
+    from rich.table import Table as Drawn
+    from rich.text import Text
+
+    drawn = Drawn(box=None, pad_edge=False, header_style=STYLES["head"])
+    for name in table.columns:
+        drawn.add_column(name.upper(), justify="right" if name in table.right else "left", overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*(Text(cell, style=_cell_style(cell)) for cell in row))
+    console(sys.stdout).print(drawn, soft_wrap=False)
+
+
+_WELL = frozenset({"healthy", "leader", "ok", "PASS"})
+_ILL = frozenset({"unhealthy", "dead", "unreachable", "MISSING", "FAIL", "recovering", "candidate"})
+_FAINT = frozenset({"-", "absent", "NOT CHECKED"})
+
+
+def _cell_style(cell: str) -> str:
+    """Words that mean the same in every table look the same."""
+    if cell in _WELL:
+        return STYLES["good"]
+    if cell in _ILL or cell.startswith("exited ("):
+        return STYLES["bad"]
+    return STYLES["dim"] if cell in _FAINT else ""
+
+
+def console(stream: TextIO) -> Console:
+    """A rich console that adds nothing of its own."""
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+class Paper:
+    """Where the lines of a growing table go: a terminal, with colours and a width, or whatever stdout is, whole."""
+
+    def __init__(self, stream: TextIO, *, color: bool, plain: bool) -> None:
+        self._stream = stream
+        self._terminal = stream.isatty() and not plain
+        self._console = console(stream) if self._terminal and color else None
+        self.symbols: Symbols = ASCII if plain else symbols_for(stream.encoding)
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None where lines may be as long as they like."""
+        return shutil.get_terminal_size().columns if self._terminal else None
+
+    @property
+    def height(self) -> int | None:
+        """Lines of the terminal; None where there is none."""
+        return shutil.get_terminal_size().lines if self._terminal else None
+
+    def print(self, lines: Iterable[Line]) -> None:
+        """Print lines; nothing is held back.
+
+        Raises: BrokenPipeError where nobody reads any more.
+        """
+        if self._console is None:
+            text = "".join("".join(part for part, _ in line).rstrip() + "\n" for line in lines)
+            self._stream.write(text)
+        else:
+            from rich.text import Text
+
+            for line in lines:
+                self._console.print(Text.assemble(*((part, STYLES[style]) for part, style in line)), overflow="ignore")
+        self._stream.flush()
+
+
+def reader_is_gone(stream: TextIO) -> bool:
+    """Whether stdout is a pipe that nobody reads any more, which a write would only find out when there is something to say."""
+    import select
+
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    except (OSError, ValueError, AttributeError):  # no descriptor, or no poll here: the next write will tell
+        return False
+
+
+def wants_color(chosen: bool) -> bool:
+    """Whether colours are wanted: not with --no-color, NO_COLOR or a terminal that has none."""
+    return chosen and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
