@@ -174,7 +174,7 @@ class LinkFaults:
             elif kind == "reorder" and dice.random() * 100 < amount:
                 held = dice.randint(*_HOLD)
         due = max(now + delay, self._last_due.get(peer, 0))
-        if due > now and not held:
+        if due > now:
             self._last_due[peer] = due
         first = due - now + held
         return [first] if copies == 1 else [first, *(first + echo for _ in range(copies - 1))]

@@ -71,6 +71,7 @@ class Peer:
         self.messages: list[tuple[NodeId, PeerMessage]] = []
         self.links: list[tuple[NodeId, bool]] = []
         self.refused: list[str] = []
+        self.errors: list[str] = []  # why each of our links went down
         self.transport = Transport(self.config, self, self.faults, sweep_seconds=sweep_seconds)
 
     async def __aenter__(self) -> Peer:
@@ -85,6 +86,8 @@ class Peer:
 
     def on_link(self, peer: NodeId, up: bool) -> None:
         self.links.append((peer, up))
+        if not up:
+            self.errors.append(self.transport.links()[peer].error)
 
     def on_refused(self, port: str, reason: str) -> None:
         assert port == "peer"

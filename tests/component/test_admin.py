@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from node_runtime import ctl
-from node_runtime.admin import MAX_CONNECTIONS, MAX_LINE, Admin
+from node_runtime.admin import LINE_SECONDS, MAX_CONNECTIONS, MAX_LINE, Admin
 from node_runtime.config import Address, NodeConfig
 from node_runtime.faults import FaultPanel, LinkFaults
 from tests.component.peer_bench import LIMIT, each_loop, run, until
@@ -48,10 +48,10 @@ def config_in(directory: Path) -> NodeConfig:
 class Bench:
     """An admin socket in a directory, asked from another thread as another process would."""
 
-    def __init__(self, directory: Path, driver: Driver | None = None) -> None:
+    def __init__(self, directory: Path, driver: Driver | None = None, line_seconds: float = LINE_SECONDS) -> None:
         self.directory = directory
         self.driver = driver or Driver()
-        self.admin = Admin(config_in(directory), self.driver)
+        self.admin = Admin(config_in(directory), self.driver, line_seconds=line_seconds)
 
     async def __aenter__(self) -> Bench:
         await self.admin.start()
@@ -170,21 +170,18 @@ def test_rule_52_a_line_without_end_is_refused(tmp_path: Path) -> None:
 
 def test_rule_52_half_a_line_has_a_deadline(tmp_path: Path) -> None:
     async def main() -> None:
-        driver = Driver()
-        admin = Admin(config_in(tmp_path), driver, line_seconds=0.05)
-        await admin.start()
-        reader, writer = await asyncio.open_unix_connection(str(tmp_path / ctl.SOCKET))
-        writer.write(b'{"op":')
-        assert await reader.read() == b""
-        writer.close()
-        await admin.close()
+        async with Bench(tmp_path, line_seconds=0.05) as bench:
+            reader, writer = await bench.open()
+            writer.write(b'{"op":')
+            assert await reader.read() == b""
+            writer.close()
 
     run(main())
 
 
 def test_rule_52_idle_connections_are_capped_and_lock_nobody_out(tmp_path: Path) -> None:
     async def main() -> None:
-        async with Bench(tmp_path) as bench:
+        async with Bench(tmp_path, line_seconds=3600) as bench:
             idle = [await bench.open() for _ in range(3 * MAX_CONNECTIONS)]
             assert (await bench.ask(op="status"))["ok"] is True
             await until(lambda: sum(not reader.at_eof() for reader, _ in idle) < MAX_CONNECTIONS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,7 @@ from node_runtime.config import Address
 from node_runtime.faults import LinkFaults
 from node_runtime.messages import Forward, Message
 from node_runtime.peer_hub import Hub
-from node_runtime.peer_in import PER_PEER, STRANGERS, Inbox
+from node_runtime.peer_in import FIRST_FRAME_SWEEPS, HALF_FRAME_SWEEPS, PER_PEER, STRANGERS, Inbox
 from tests.component.peer_bench import CLUSTER, Peer, Stranger, close_all, each_loop, free_addresses, peers_of, run, until, vote
 
 TAG = Peer(0, {0: Address("127.0.0.1", 1)}).config.cluster_tag
@@ -208,6 +209,42 @@ def test_rule_53_impostors_of_a_peer_are_bounded_and_do_not_cut_it_off(loop: str
             real = [vote(number) for number in range(12)]
             assert [message for message in one.heard(1) if message in real] == real
             close_all(impostors)
+
+    run(main(), loop)
+
+
+def test_rule_53_a_peer_that_comes_back_gets_in_past_its_own_dead_connections() -> None:
+    async def main() -> None:
+        one, _ = peers_of(2)
+        async with one:
+            dead = [await Stranger.dial(one.address, frame(number)) for number in range(PER_PEER)]
+            await until(lambda: len(one.messages) == PER_PEER)
+            fresh = await Stranger.dial(one.address, frame(100))
+            await dead[0].hung_up_on()
+            await fresh.say(frame(101))
+            await until(lambda: vote(101) in one.heard(1))
+            assert fresh.open
+            assert one.refused == ["too many connections claim to be node 1"]
+            close_all([*dead, fresh])
+
+    run(main())
+
+
+@each_loop
+def test_rule_52_who_always_has_half_a_frame_out_but_goes_on_is_not_turned_away(loop: str) -> None:
+    async def main() -> None:
+        one, _ = peers_of(2, sweep_seconds=0.02)
+        async with one:
+            stranger = await Stranger.dial(one.address, frame(0)[:20])
+            number = 0
+            began = time.monotonic()
+            while time.monotonic() - began < 0.02 * (HALF_FRAME_SWEEPS + FIRST_FRAME_SWEEPS) * 3:
+                number += 1
+                await stranger.say(frame(number - 1)[20:] + frame(number)[:20])
+                await until(lambda: len(one.messages) >= number)  # noqa: B023 — awaited in its own turn
+            assert stranger.open
+            assert one.refused == []
+            stranger.close()
 
     run(main(), loop)
 
