@@ -82,6 +82,14 @@ def first_frame(header: bytes, path: str, owner: Owner, number: int) -> int | No
     return int(first) if found == number else None
 
 
+def owner_of(header: bytes) -> Owner | None:
+    """Whose segment this is, by its own header; None where that is damaged. For readers who do not know it (`verify`)."""
+    if len(header) < SEGMENT_HEADER or _CRC.unpack_from(header, _SEGMENT.size)[0] != zlib.crc32(header[: _SEGMENT.size]):
+        return None
+    magic, _, node, tag, _, _ = _SEGMENT.unpack_from(header)
+    return Owner(tag, node) if magic == _SEGMENT_MAGIC else None
+
+
 def encode_frame(seed: int, number: int, decided: int, synced: int, after: int, held: int, payload: bytes) -> bytes:
     """One frame, padded to a step of 8 bytes."""
     body = _BODY.pack(len(payload), number, decided, synced, after, held)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from votesync_cli import belongings
-from votesync_cli.commands.context import compose_file
-from votesync_cli.errors import EnvironmentFault
+from votesync_cli.commands.context import compose_file, open_engine, read_project
+from votesync_cli.compose import ComposeProject
+from votesync_cli.errors import EnvironmentFault, VotesyncError
 from votesync_cli.options import Common
 from votesync_cli.verify.check import Evidence, check
 from votesync_cli.verify.history import Histories, read_histories
 from votesync_cli.verify.reader import Progress
+from votesync_cli.verify.rules_journal import JournalJudge, journal_dirs
+from votesync_cli.verify.rules_votes import VotesJudge
 from votesync_cli.verify.verdict import Report
+from votesync_cli.verify.votebook import VoteBook, load_votes
 
 _LARGE = 32 * 1024 * 1024  # bytes that are read before anybody wonders
 _BAR_EVERY = 0.1  # seconds
@@ -27,29 +32,119 @@ FileArgument = Annotated[
 HistoryOption = Annotated[
     Path | None, typer.Option("--history", metavar="DIR", help="The clients' histories; default: history/ beside the file.")
 ]
+VotesOption = Annotated[
+    Path | None,
+    typer.Option("--votes", metavar="FILE", help="The nodes' vote logs, or a directory of *.log; default: the cluster's."),
+]
+JournalsOption = Annotated[
+    Path | None, typer.Option("--journals", metavar="DIR", help="The nodes' data directories; default: the cluster's.")
+]
 
 
-def verify(common: Common, file: FileArgument = None, history: HistoryOption = None) -> Report:
+def verify(
+    common: Common,
+    file: FileArgument = None,
+    history: HistoryOption = None,
+    votes: VotesOption = None,
+    journals: JournalsOption = None,
+) -> Report:
     """Check that a file keeps the rules; exit code 1 where it breaks one, 3 where there is nothing to check."""
-    path = file if file is not None else compose_file(common).parent / "shared_data" / belongings.OUTPUT
-    evidence = Evidence(histories=_histories(path, history))
+    project = _project_of(common, file)
+    path = file if file is not None else _own_file(common, project)
+    notes: list[str] = []
     try:
         size = path.stat().st_size
+        with path.open("rb"):
+            evidence = Evidence(
+                histories=_histories(path, history),
+                votes=_votes(common, project, votes, notes),
+                journals=_journals(project, path, journals),
+                notes=tuple(notes),
+            )
         return check(path, evidence, _bar(size))
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(Path(error.filename or path), error) from error
+
+
+# --- what is checked, and against what ---
+
+
+def _project_of(common: Common, file: Path | None) -> ComposeProject | None:
+    """The project whose shared file is meant; None where there is none, or `file` is another."""
+    if not compose_file(common).exists():
+        return None
+    try:
+        project = read_project(common)
+    except VotesyncError:
+        if file is None:
+            raise
+        return None
+    own = project.shared_dir / belongings.OUTPUT
+    return project if file is None or file.resolve() == own.resolve() else None
+
+
+def _own_file(common: Common, project: ComposeProject | None) -> Path:
+    shared = compose_file(common).parent / "shared_data" if project is None else project.shared_dir
+    path = shared / belongings.OUTPUT
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _histories(file: Path, given: Path | None) -> Histories | None:
     """The histories of a directory (or one file), None where nobody named one and there is none beside the file."""
     place = given if given is not None else file.parent / belongings.HISTORY
-    try:
-        if given is None and not place.is_dir():
+    if given is None and not place.is_dir():
+        return None
+    paths = sorted(place.glob("*.jsonl")) if place.is_dir() else [place]
+    return read_histories(paths) if paths else None
+
+
+def _votes(common: Common, project: ComposeProject | None, given: Path | None, notes: list[str]) -> VotesJudge | None:
+    """The vote logs of a file or a directory, else those that the project's engine has; None where there are none."""
+    if given is not None:
+        paths = sorted([*given.glob("*.log"), *given.glob("*.jsonl")]) if given.is_dir() else [given]
+        book = load_votes(line for path in paths for line in _lines(path))
+    elif project is not None:
+        try:
+            book = _logged(common, project)
+        except VotesyncError as error:
+            notes.append(f"No vote logs: {error.message}")
             return None
-        paths = sorted(place.glob("*.jsonl")) if place.is_dir() else [place]
-        return read_histories(paths) if paths else None
-    except OSError as error:
-        raise _unreadable(place, error) from error
+    else:
+        return None
+    return VotesJudge(book) if book.events else None
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        yield from stream
+
+
+def _logged(common: Common, project: ComposeProject) -> VoteBook:
+    """The logs of the project's nodes, one node after the other, for a node's own order is what counts."""
+    with open_engine(common, project) as engine:
+        nodes = [found.service for found in engine.observe(project) if found.role == "node"]
+
+        def lines() -> Iterable[bytes]:
+            for node in nodes:
+                for line in engine.logs(project, [node], follow=False, since=None):
+                    yield line.line.encode()
+
+        return load_votes(lines())
+
+
+def _journals(project: ComposeProject | None, file: Path, given: Path | None) -> JournalJudge | None:
+    """The journals under a directory, else those of the project's nodes; None where there are none."""
+    if given is not None:
+        found = journal_dirs(given)
+    elif project is not None:
+        found = [node.data_dir for node in project.nodes if node.data_dir is not None]
+        found = found if any((path / "journal").exists() for path in found) else []
+    else:
+        return None
+    return JournalJudge(file, found) if found else None
+
+
+# --- telling ---
 
 
 def _bar(size: int) -> Progress | None:

@@ -103,7 +103,8 @@ def _verdict(path: Path, rule: str, judged: Judged | None, votes: VotesJudge | N
         behind = [vote for line in lines for vote in votes.votes_for(line)] if votes is not None else []
         unique = tuple(vote for number, vote in enumerate(behind) if vote not in behind[:number])
         shown = Counterexample(first.what, places, unique)
-    return Verdict(rule, judged.status, judged.detail, judged.needs, judged.findings.count, shown)
+    needs = judged.needs if judged.status is Status.NOT_CHECKED else ""
+    return Verdict(rule, judged.status, judged.detail, needs, judged.findings.count, shown)
 
 
 def _look_again(path: Path, wanted: Earlier) -> Place | None:

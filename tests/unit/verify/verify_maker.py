@@ -47,7 +47,8 @@ def history_lines(rounds: list[list[Row]], session: str) -> list[dict[str, Any]]
                      "mono": 100 * number}
                 )  # fmt: skip
                 acked = 100 * number + 50
-                lines.append({"event": "ok", "session": session, "seq": seq, "round": number + 1, "offset": None, "mono": acked})
+                place = {"round": number + 1, "offset": None}
+                lines.append({"event": "ok", "session": session, "seq": seq, **place, "mono": acked})
     begin = {"event": "begin", "session": session, "from": 1, "to": seq, "boot": "b", "mono": 0, "ts": 1.0}
     counts = {"acked": seq, "unknown": 0, "failed": 0, "complete": True}
     done = {"event": "done", "session": session, **counts, "mono": 9, "ts": 2.0}
