@@ -31,6 +31,7 @@ from node_runtime.messages import (
 from node_runtime.state import (
     Compared,
     CoreState,
+    FileShort,
     FileSynced,
     Follower,
     HardState,
@@ -194,6 +195,11 @@ def _file_synced(core: CoreState, item: FileSynced) -> None:
     core.synced = max(core.synced, item.index)
 
 
+def _file_short(core: CoreState, item: FileShort) -> None:
+    if isinstance(core.role, Leader):
+        writing.compare_again(core, core.role)
+
+
 def _link_changed(core: CoreState, item: LinkChanged) -> None:
     replication.on_link(core, item.peer, item.up)
 
@@ -204,9 +210,9 @@ def _elapse(core: CoreState) -> None:
     if isinstance(role, Leader):
         if not replication.check_quorum(core, role):
             election.follow(core, core.term, None, "no majority was heard within an election timeout")
-        elif core.now >= role.sync_at and core.written > core.synced:
+        elif core.now >= role.sync_at:
             role.sync_at = core.now + core.timing.sync_every
-            core.out.sync.append(core.written)
+            writing.look_after_file(core, role)
     elif core.now >= role.deadline:
         election.on_timeout(core)
     intake = core.intake
@@ -253,5 +259,6 @@ _HANDLERS: dict[type, Callable[[CoreState, Any], None]] = {
     TurnDone: _turn_done,
     Compared: _compared,
     FileSynced: _file_synced,
+    FileShort: _file_short,
     LinkChanged: _link_changed,
 }

@@ -15,7 +15,7 @@ from node_runtime.errors import SharedFileError
 from node_runtime.journal import Journal
 from node_runtime.messages import NodeId, PeerMessage
 from node_runtime.shared_file import SharedFile
-from node_runtime.state import Compare, Compared, Input, Output, Persisted, TurnDone
+from node_runtime.state import Compare, Compared, FileShort, Input, Output, Persisted, TurnDone
 
 COMPARE_BYTES = 4 * 1024 * 1024
 
@@ -72,6 +72,8 @@ class Duties:
         self._answer(out)
         if out.sync:
             self._outside.sync(out.sync[-1])
+        if out.check and self._file.size() < out.check[-1]:
+            self._outside.later(FileShort())
         for event in out.trace:
             if event["event"] == "vote" and event["ok"]:
                 event["persist_us"] = persist_us

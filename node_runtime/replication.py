@@ -216,7 +216,7 @@ def on_ballot(core: CoreState, ballot: Ballot) -> Vote:
         log.decide(decided)
     if ballot.written > core.written:
         core.written, core.seen_written = ballot.written, True
-    core.synced = max(core.synced, ballot.synced)
+    core.synced = min(ballot.synced, log.decided)
     if taken:
         _trace_vote(core, taken)
     if core.recovering and confirmed <= core.persisted:

@@ -69,6 +69,11 @@ class FileSynced:
 
 
 @dataclass(frozen=True, slots=True)
+class FileShort:
+    """The shared file is shorter than what was written: somebody cut it."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkChanged:
     """The link to a peer came up or went down: a hint, never evidence."""
 
@@ -76,7 +81,7 @@ class LinkChanged:
     up: bool
 
 
-Input = Received | Submitted | Persisted | TurnDone | Compared | FileSynced | LinkChanged
+Input = Received | Submitted | Persisted | TurnDone | Compared | FileSynced | FileShort | LinkChanged
 
 
 # --- output ---
@@ -128,7 +133,8 @@ class Output:
     acks: list[tuple[Any, str, list[tuple[int, int | None, int | None]]]] = field(default_factory=list)  # 7. to clients
     failures: list[tuple[Any, str, int, str]] = field(default_factory=list)  # 8. to clients: session, seq, code
     sync: list[int] = field(default_factory=list)  # 9. fsync the shared file some time; then feed `FileSynced`
-    trace: list[dict[str, Any]] = field(default_factory=list)  # 10. to the vote log
+    check: list[int] = field(default_factory=list)  # 10. feed `FileShort` if the shared file is shorter than this
+    trace: list[dict[str, Any]] = field(default_factory=list)  # 11. to the vote log
 
 
 # --- roles ---

@@ -42,6 +42,7 @@ def on_compared(core: CoreState, after: int, index: int, changed: int) -> None:
     leader = core.role
     if not isinstance(leader, Leader) or not leader.comparing:
         return
+    core.synced = min(core.synced, after)  # what was found missing below it was rewritten and is not fsynced yet
     if changed:
         core.count("repairs")
     core.trace("repair", start=core.log.point(after).end, end=core.log.point(index).end, changed=changed)
@@ -89,6 +90,14 @@ def compare_again(core: CoreState, leader: Leader) -> None:
     if not leader.comparing:
         leader.compared, leader.comparing, leader.chain = False, True, None
         core.out.compare.append(Compare(core.synced, core.log.decided))
+
+
+def look_after_file(core: CoreState, leader: Leader) -> None:
+    """From time to time: fsync what is new in the file, and look whether somebody has cut it."""
+    if core.written > core.synced:
+        core.out.sync.append(core.written)
+    if leader.compared and leader.chain is None:
+        core.out.check.append(core.log.point(core.written).end)
 
 
 def _start(core: CoreState, leader: Leader, round_: Round) -> None:

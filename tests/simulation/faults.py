@@ -152,6 +152,7 @@ def _file_cut(world: World, _: SimNode) -> None:
 
     file = world.shared.names.get(OUTPUT)
     if file is not None and file.seen:
+        world.cut_by_hand = True
         keep = world.rng.randrange(len(file.seen))
         del file.seen[keep:]
         file.touch(keep, keep + 1)

@@ -126,7 +126,9 @@ class SimNode:
             return
         self.duties = WatchedDuties(self.core, self.journal, self.file, self)
         self._inbox, self._queue, self.paused = [], [], False
-        self._decided = self.core.state.log.decided
+        log = self.core.state.log
+        self.durable = {index: log.round(index).digest for index in range(1, log.last.index + 1)}
+        self._decided = log.decided
         self.world.network.link_up(self.id)
         self.pump()
 
@@ -284,6 +286,7 @@ class World:
         self.now = 0
         self.steps = 0
         self.kill_chance = 0.0
+        self.cut_by_hand = False
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = 0
         self._hash = hashlib.blake2b(digest_size=16)
