@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node_runtime.votelog import Event
+from node_runtime.votelog import EVENTS, Event
 from tests.unit.votelog_maker import EPOCH, LogMaker
 from votesync_cli.votes import VoteStream
 from votesync_cli.votes_model import Gathered, Happening, Item, RoundView, Selection
@@ -379,3 +380,17 @@ def test_a_selection_keeps_what_it_names() -> None:
     about_two = [item for item in items if isinstance(item, Happening) and Selection(nodes=frozenset({2})).has(item)]
     assert {"peer_down@0", "peer_down@1", "start@2"} <= set(told(about_two))
     assert [item for item in items if Selection(since=EPOCH + 1e6).has(item)] == []
+
+
+# --- the documentation ---
+
+
+def test_the_documentation_names_every_event_and_every_field() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "VOTELOG.md").read_text("utf-8")
+    for event, fields in EVENTS.items():
+        missing = [name for name in (event, *fields) if f"`{name}`" not in text]
+        assert not missing, f"docs/VOTELOG.md does not name {missing} of {event}"
+    maker = formed(3)
+    maker.burst()
+    shown = rounds(read(maker))[0].to_json()
+    assert not [name for name in shown if f"`{name}`" not in text]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import sys
 import threading
@@ -28,6 +29,7 @@ REDRAW = 0.1  # seconds between two looks at what has come
 SETTLED = 0.5  # seconds without a line after which the past is over
 MOST_LINES = 20_000  # lines read and not yet decoded
 MOST_BETWEEN = 1000  # happenings of the past that are kept
+NICE = 5
 SAY_AGAIN = 10.0  # seconds after which a sampled table says again that it is one
 
 
@@ -173,6 +175,8 @@ def follow(lines: Iterator[LogLine], show: Show, sampler: Sampler, *, sample: bo
     """What is there and what comes, until the logs end or nobody reads."""
     from votesync_cli.views import reader_is_gone
 
+    with contextlib.suppress(OSError):
+        os.nice(NICE)  # on one machine with the nodes, they go first
     reader = _Reader(lines, sampler)
     reader.start()
     heard = said = time.monotonic()
