@@ -122,12 +122,14 @@ class NativeTalk:
         self._sink = sink
         self._sessions: dict[str, SessionReplies] = {}
         self._messages: list[Message] = []
-        self._full = False
+        self._full = False  # the node has no room
+        self._is_behind = False  # whole lines are left over
 
     def feed(self, data: bytes) -> bytes:
         """Work on all whole lines."""
         whole, newline, rest = data.rpartition(b"\n")
         left = self._lines(whole) if newline else b""
+        self._is_behind = bool(left)
         if left is None:
             return b""
         if len(rest) > MAX_LINE:
@@ -144,8 +146,8 @@ class NativeTalk:
         return any(replies.awaiting for replies in self._sessions.values())
 
     def is_full(self) -> bool:
-        """See `Talk`."""
-        return self._full
+        """See `Talk`: half a line waits for its client only."""
+        return self._is_behind
 
     def committed(self, session: str, rows: list[Row]) -> None:
         """See `Replies`."""

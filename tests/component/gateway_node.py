@@ -14,7 +14,7 @@ from node_runtime.messages import Message
 class OneNode:
     """Decides each batch of messages as one round, when `is_deciding`; else it queues them up to `room`."""
 
-    def __init__(self, node: int = 0, room: int = 8192) -> None:
+    def __init__(self, node: int = 0, room: int = 8192, port: int = 0) -> None:
         self.room = room
         self.is_deciding = True
         self.leader = True
@@ -26,7 +26,7 @@ class OneNode:
         self._queued: dict[str, int] = {}
         self._round = 0
         self._size = 0
-        config = NodeConfig(node, "test", Address("127.0.0.1", 0), Address("127.0.0.1", 0), {}, "", "")
+        config = NodeConfig(node, "test", Address("127.0.0.1", port), Address("127.0.0.1", 0), {}, "", "")
         self.gateway = Gateway(config, self, half_line_s=0.3)
 
     async def __aenter__(self) -> OneNode:

@@ -82,8 +82,8 @@ def test_a_batch_ends_at_the_highest_number() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["GET / HTTP/1.1", "{", "[1]", "3", '"x"', "null", '{"a":NaN}', '{"a":Infinity}', "{} {}", "{}x", "[" * 60_000, '{"a":' * 9_000,
-     '{"seq":' + "9" * 5000 + "}", '{"x":"\udcff"}', "\ufeff{}"],
+    ["GET / HTTP/1.1", "{", "[1]", "3", '"x"', "null", '{"a":NaN}', '{"a":Infinity}', "{} {}", "{}x", "[" * 60_000,
+     '{"a":' * 9_000, '{"seq":' + "9" * 5000 + "}", '{"x":"\udcff"}', "\ufeff{}"],
 )  # fmt: skip
 def test_rule_38_garbage_closes_the_connection(line: str) -> None:
     with pytest.raises(ClientProtocolError) as caught:
@@ -130,9 +130,10 @@ def test_rule_38_what_passes_the_door_can_be_encoded_and_nothing_raises_else(req
 @given(st.text(st.characters(codec=None), max_size=80))
 def test_any_line_is_a_request_or_refused(line: str) -> None:
     try:
-        assert isinstance(read_request(line), dict)
-    except ClientProtocolError as error:
-        assert error.close
+        request = read_request(line)
+    except ClientProtocolError:
+        return
+    assert type(request) is dict
 
 
 @given(st.lists(st.tuples(st.integers(0, MAX_TIME), texts), min_size=1, max_size=20), st.integers(1, 1000))

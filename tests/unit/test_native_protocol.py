@@ -183,6 +183,29 @@ def test_when_the_queue_is_full_appends_wait_and_questions_are_answered() -> Non
     assert not desk.talk.is_full()
 
 
+def test_half_a_line_behind_a_full_queue_waits_for_its_client_only() -> None:
+    desk = Desk()
+    whole = json.dumps(append(1)).encode() + b"\n"
+    desk.room = False
+    left = desk.talk.feed(whole + whole[:20])
+    assert desk.talk.is_full()
+    desk.room = True
+    left = desk.talk.feed(left)
+    assert left == whole[:20]
+    assert not desk.talk.is_full()
+    assert desk.talk.feed(left) == whole[:20]
+    assert not desk.talk.is_full(), "nobody would read on"
+
+
+def test_when_the_room_is_used_up_by_the_last_line_nothing_waits() -> None:
+    desk = Desk()
+    whole = json.dumps(append(1)).encode() + b"\n"
+    assert desk.talk.feed(whole + b"{") == b"{"
+    desk.room = False
+    assert desk.talk.feed(b"{") == b"{"
+    assert not desk.talk.is_full()
+
+
 def test_hello_is_answered_by_a_node_that_hears_a_leader_only() -> None:
     desk = Desk()
     desk.say({"op": "hello", "session": "c2"})
@@ -203,7 +226,7 @@ def test_a_wrong_request_is_answered_and_the_conversation_goes_on() -> None:
 @pytest.mark.parametrize(
     "data",
     [b"GET / HTTP/1.1\r\nHost: x\r\n", b"\xff\xfe\n", b'{"op":"append","x":"\xff"}\n', b"[]\n", b"x" * (MAX_LINE + 1),
-     b'{"op":"status","x":"' + b"x" * MAX_LINE + b'"}\n', '{"op":"status","x":"'.encode() + "é".encode() * 40_000 + b'"}\n'],
+     b'{"op":"status","x":"' + b"x" * MAX_LINE + b'"}\n', b'{"op":"status","x":"' + "é".encode() * 40_000 + b'"}\n'],
 )  # fmt: skip
 def test_garbage_gets_one_error_line_and_what_came_before_is_taken(data: bytes) -> None:
     desk = Desk()
