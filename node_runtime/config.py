@@ -115,7 +115,7 @@ class NodeConfig:
         for variable, (name, _, _) in TUNABLES.items():
             value = getattr(self.tunables, name)
             if value != getattr(defaults, name):
-                env[variable] = f"{value:g}" if isinstance(value, float) else str(value)
+                env[variable] = str(value).removesuffix(".0")
         return env
 
 
