@@ -71,7 +71,8 @@ HeartbeatOption = Annotated[
     float | None, typer.Option("--heartbeat", metavar="MS", help="How often a leader is heard at least; default: 80.")
 ]
 BaseImageOption = Annotated[
-    str | None, typer.Option("--base-image", metavar="IMAGE", help="Any image with Python 3.11 or newer.")
+    str | None,
+    typer.Option("--base-image", metavar="IMAGE", help="Any image with Python 3.11 or newer; or VOTESYNC_BASE_IMAGE."),
 ]
 PublishOption = Annotated[
     int | None, typer.Option("--publish", metavar="PORT", help="Publish node i on 127.0.0.1:PORT+i; default: nothing.")

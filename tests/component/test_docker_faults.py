@@ -109,7 +109,8 @@ def test_no_address_range_left(fake: FakeDocker, tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_named_and_the_container_is_removed(fake: FakeDocker, tmp_path: Path) -> None:
-    text = "driver failed programming external connectivity on endpoint toy-x (00ff): Bind for 127.0.0.1:5000 failed: port is already allocated"
+    text = "driver failed programming external connectivity on endpoint toy-x (00ff): "
+    text += "Bind for 127.0.0.1:5000 failed: port is already allocated"
     fake.on("POST", "/containers/create", {"Id": "c1", "Warnings": []})
     fake.on("POST", "/containers/c1/start", lambda exchange: exchange.fail(500, text))
     fake.on("DELETE", "/containers/c1", lambda exchange: exchange.say(None, 204))
@@ -120,7 +121,7 @@ def test_a_port_that_is_taken_is_named_and_the_container_is_removed(fake: FakeDo
 
 
 def test_a_name_that_is_taken_names_who_has_it(fake: FakeDocker, tmp_path: Path) -> None:
-    text = 'Conflict. The container name "/toy-cluster_sync_1-1" is already in use by container "0123456789abcdef". You have to remove'
+    text = 'Conflict. The container name "/toy-cluster_sync_1-1" is already in use by container "0123456789abcdef". You have'
     fake.on("POST", "/containers/create", lambda exchange: exchange.fail(409, text))
     with pytest.raises(EnvironmentFault, match="toy-cluster_sync_1-1 is taken by container 0123456789ab,"):
         fake.engine().create(project(tmp_path), service())
@@ -175,7 +176,9 @@ def test_an_image_that_cannot_be_pulled_says_why_and_what_to_do(fake: FakeDocker
 
 
 def test_importing_the_engine_does_not_import_the_sdk() -> None:
-    code = "import sys, votesync_cli.engines.docker; print(sorted({m.split('.')[0] for m in sys.modules} & {'docker', 'requests'}))"
+    code = (
+        "import sys, votesync_cli.engines.docker; print(sorted({m.split('.')[0] for m in sys.modules} & {'docker', 'urllib3'}))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
     assert DockerEngine.name == "docker"

@@ -104,6 +104,9 @@ def _old(common: Common) -> str | None:
 
 def _spec(common: Common, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> ClusterSpec:
     uid, gid = person()
+    base = os.environ.get("VOTESYNC_BASE_IMAGE")
+    if base and asked.get("base_image") is None:
+        asked = {**asked, "base_image": base}
     cluster = settings.get("cluster")
     name = cluster if isinstance(cluster, str) else name_of(common)[:63]
     spec = spec_from(settings, asked, cluster=name, image="votesync-node:unnamed", uid=uid, gid=gid)

@@ -207,7 +207,7 @@ class DockerEngine:
 
         Raises: CommandFailed where the node does not answer, TimedOut, EnvironmentFault.
         """
-        done = self.run(project, name, ["python", "-m", "node_runtime", "ctl", "raw", json.dumps(request)], timeout=timeout)
+        done = self.run(project, name, ["python", "-m", "node_runtime", "ctl", json.dumps(request)], timeout=timeout)
         lines = done.stdout.decode("utf-8", "replace").splitlines()
         try:
             answer = json.loads(lines[-1]) if lines else None

@@ -105,7 +105,7 @@ def observed(
         health=_health_word(state),
         config_hash=config_hash,
         pid=state.get("Pid") or None,
-        container=str(inspected["Id"]),
+        container=str(inspected["Id"])[:12],  # as the docker command shows it
         exit_code=state.get("ExitCode") if status in {"exited", "dead"} else None,
         client_address=_client_address(project, inspected, environment, reachable) if role == "node" else None,
         started_at=seconds(state["StartedAt"]) if state.get("StartedAt", _ZERO_TIME) != _ZERO_TIME else None,
