@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from node_runtime.history import boot_id, now_mono
 from votesync_cli import belongings
 from votesync_cli.commands.context import compose_file, open_engine, read_project
 from votesync_cli.compose import ComposeProject
@@ -53,15 +54,17 @@ def verify(
     path = file if file is not None else _own_file(common, project)
     notes: list[str] = []
     try:
+        moment = (boot_id(), now_mono())
         size = path.stat().st_size
         with path.open("rb"):
             evidence = Evidence(
                 histories=_histories(path, history),
+                moment=moment,
                 votes=_votes(common, project, votes, notes),
                 journals=_journals(project, path, journals),
                 notes=tuple(notes),
             )
-        return check(path, evidence, _bar(size))
+        return check(path, evidence, size if path.is_file() else None, _bar(size))
     except OSError as error:
         raise _unreadable(Path(error.filename or path), error) from error
 

@@ -39,27 +39,33 @@ class VotesJudge(Judge, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What there is beside the file; `notes` tells people what was found where, `needs` why a rule lacks evidence."""
+    """What there is beside the file; `notes` tells people what could not be had.
+
+    `moment` is (boot, monotonic microseconds) when the size of the file was taken: what was acknowledged later need not
+    stand in it. Without one, everything must.
+    """
 
     histories: Histories | None = None
+    moment: tuple[str, int] = ("", 0)
     votes: VotesJudge | None = None
     journals: Judge | None = None
     notes: tuple[str, ...] = ()
 
 
-def check(path: Path, evidence: Evidence, progress: Progress | None = None) -> Report:
-    """Check one file.
+def check(path: Path, evidence: Evidence, size: int | None = None, progress: Progress | None = None) -> Report:
+    """Check one file, or its first `size` bytes.
 
-    Evidence should be gathered before the file is read, so that what it calls acknowledged can stand in the file.
+    While a cluster writes: take the moment and the size first, then gather the evidence, then check that much.
     Raises: OSError where the file cannot be read.
     """
     started = time.monotonic()
-    framing, sessions = Framing(), SessionOrder()
-    judges: list[Judge] = [framing, Order(), sessions, Complete()]
+    framing, sessions, complete = Framing(), SessionOrder(), Complete()
+    judges: list[Judge] = [framing, Order(), sessions, complete]
     if evidence.histories is not None:
-        judges.append(HistoryJudge(evidence.histories))
+        judges.append(HistoryJudge(evidence.histories, evidence.moment))
     judges += [judge for judge in (evidence.votes, evidence.journals) if judge is not None]
-    end = _pass(path, judges, progress)
+    end = _pass(path, judges, size, progress)
+    complete.is_growing = path.stat().st_size > end.size
     results = {judged.rule: judged for judge in judges for judged in judge.finish(end)}
     return Report(
         file=str(path),
@@ -73,11 +79,11 @@ def check(path: Path, evidence: Evidence, progress: Progress | None = None) -> R
     )
 
 
-def _pass(path: Path, judges: Sequence[Judge], progress: Progress | None) -> End:
+def _pass(path: Path, judges: Sequence[Judge], size: int | None, progress: Progress | None) -> End:
     feeds: list[Callable[[Run], None]] = [judge.feed for judge in judges]
     end = End(0, 0, 0)
     with path.open("rb", buffering=0) as stream:
-        for piece in read(stream, progress):
+        for piece in read(stream, size, progress):
             if isinstance(piece, Run):
                 for feed in feeds:
                     feed(piece)

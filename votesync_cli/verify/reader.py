@@ -119,8 +119,8 @@ class End:
 Progress = Callable[[int], None]
 
 
-def read(stream: BinaryIO, progress: Progress | None = None) -> Iterator[Run | Fault | End]:
-    """Read a file from its start to its end; `progress` is told the bytes done after each chunk.
+def read(stream: BinaryIO, upto: int | None = None, progress: Progress | None = None) -> Iterator[Run | Fault | End]:
+    """Read a file from its start to its end, or its first `upto` bytes; `progress` is told the bytes done after each chunk.
 
     Raises: OSError.
     """
@@ -128,7 +128,7 @@ def read(stream: BinaryIO, progress: Progress | None = None) -> Iterator[Run | F
     rest = b""
     size = 0
     while True:
-        data = stream.read(CHUNK)
+        data = stream.read(CHUNK if upto is None else min(CHUNK, upto - size))
         if not data:
             break
         size += len(data)
@@ -139,7 +139,7 @@ def read(stream: BinaryIO, progress: Progress | None = None) -> Iterator[Run | F
             yield from scanner.take(chunk[:cut])
         if len(rest) > MAX_LINE:
             yield from scanner.overlong(rest)
-            rest, skipped = _skip_line(stream)
+            rest, skipped = _skip_line(stream, None if upto is None else upto - size)
             size += skipped
             scanner.skipped(skipped - len(rest))
         if progress is not None:
@@ -153,10 +153,10 @@ def _cut(chunk: bytes) -> int:
     return at if len(chunk) - at <= MAX_LINE and at else chunk.rfind(b"\n") + 1
 
 
-def _skip_line(stream: BinaryIO) -> tuple[bytes, int]:
+def _skip_line(stream: BinaryIO, most: int | None) -> tuple[bytes, int]:
     """Read on to the end of the line, holding no more than a chunk; what follows it, and how much was read."""
     read_on = 0
-    while data := stream.read(CHUNK):
+    while data := stream.read(CHUNK if most is None else min(CHUNK, most - read_on)):
         read_on += len(data)
         end = data.find(b"\n") + 1
         if end:

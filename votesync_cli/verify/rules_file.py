@@ -45,10 +45,14 @@ class Framing:
 
 
 class Complete:
-    """The last round is closed by its separator, and the last line by its newline."""
+    """The last round is closed by its separator, and the last line by its newline.
+
+    While the file `is_growing` (set before `finish`), an open end is what one has to expect.
+    """
 
     def __init__(self) -> None:
         self.findings = Findings()
+        self.is_growing = False
         self._rounds = 0
         self._run: Run | None = None
 
@@ -63,13 +67,16 @@ class Complete:
 
     def finish(self, end: End) -> tuple[Judged]:
         """FAIL for an open round or a line that is cut short."""
+        if self.is_growing and (end.torn is not None or end.open_line):
+            needs = "a file that nobody writes in any more"
+            return (Judged("complete", "the last round is being written", self.findings, needs),)
         if end.torn is not None:
             what = f"the file ends in the middle of a line or a block (line {end.torn_line})"
             self.findings.add(what, Place(end.torn_line, text_of(end.torn)))
         elif end.open_line and self._run is not None:
             last = place_of(self._run, len(self._run) - 1)
             self.findings.add(f"the last round starts at line {end.open_line} and has no separator at its end", last)
-        detail = "a cluster at work may still close it" if self.findings.count else "the last round is closed"
+        detail = "a cluster that stands still may go on and close it" if self.findings.count else "the last round is closed"
         return (Judged("complete", detail, self.findings, "" if self._rounds or self._run else "a block"),)
 
 

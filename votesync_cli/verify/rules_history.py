@@ -39,9 +39,10 @@ class _Session:
 
 
 class HistoryJudge:
-    """Judges all four rules in one go."""
+    """Judges all four rules in one go. What was acknowledged after `moment` (boot, clock) need not be there yet."""
 
-    def __init__(self, histories: Histories) -> None:
+    def __init__(self, histories: Histories, moment: tuple[str, int] = ("", 0)) -> None:
+        self._moment = moment
         self._histories = histories
         self._sessions = {name: _Session(history) for name, history in histories.sessions.items()}
         self._is_one_clock = len(histories.boots) <= 1
@@ -207,10 +208,15 @@ class HistoryJudge:
         history = session.history
         index = session.seen.find(0)
         while index >= 0:
-            if history.was_acked(index):
+            if history.was_acked(index) and not self._is_newer(history, index):
                 self._lose(history, index)
             index = session.seen.find(0, index + 1)
         return len(history) - history.acked.count(NEVER)
+
+    def _is_newer(self, history: SessionHistory, index: int) -> bool:
+        """Whether it was acknowledged after the size of the file was taken."""
+        boot, clock = self._moment
+        return history.boot_of(index) == boot and clock < history.acked[index] < NEVER - 1
 
     def _lose(self, history: SessionHistory, index: int) -> None:
         places: tuple[Place, ...] = ()

@@ -199,7 +199,8 @@ class JournalJudge:
 
 def _holders(journals: Sequence[NodeJournal], index: int) -> int:
     """How many nodes hold the same round `index` as one another and as the file."""
-    return max(Counter(each.digest(index) for each in journals if len(each) >= index and each.fits[index - 1]).values(), default=0)
+    counts = Counter(each.digest(index) for each in journals if len(each) >= index and each.fits[index - 1])
+    return max(counts.values(), default=0)
 
 
 def journal_dirs(place: Path) -> list[Path]:
