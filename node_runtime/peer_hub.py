@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from functools import partial
 from typing import Any, Protocol
 
 from node_runtime.config import NodeConfig
@@ -41,8 +42,6 @@ class Hub:
         self.on_message = events.on_message
         self.closed = False
         self._events = events
-        # Only for names, and our own: a name server that hangs must not hold up others' use of the loop's pool.
-        self._resolver = ThreadPoolExecutor(max(1, len(self.peers)), "resolve")
 
     def start(self) -> None:
         """Belong to the loop that is running."""
@@ -65,17 +64,29 @@ class Hub:
     async def resolve(self, host: str, port: int) -> list[str]:
         """The addresses of a host.
 
+        A name is looked up in a thread that nobody waits for: a name server that hangs holds up neither others' use
+        of the loop's pool nor the end of the process.
+
         Raises: OSError, UnicodeError (a name that cannot be one).
         """
         if _is_address(host):
             return [host]
-        found = await self.loop.run_in_executor(self._resolver, _look_up, host, port)
-        return [str(sockaddr[0]) for *_, sockaddr in found]
+        found: asyncio.Future[list[str]] = self.loop.create_future()
+        threading.Thread(target=self._look_up, args=(host, port, found), name=f"look up {host}", daemon=True).start()
+        return await found
 
     def close(self) -> None:
         """Report nothing any more."""
         self.closed = True
-        self._resolver.shutdown(wait=False, cancel_futures=True)
+
+    def _look_up(self, host: str, port: int, found: asyncio.Future[list[str]]) -> None:
+        try:
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            report = partial(_settle, found, [str(sockaddr[0]) for *_, sockaddr in answers], None)
+        except (OSError, UnicodeError) as error:
+            report = partial(_settle, found, [], error)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile, and nobody asks any more
+            self.loop.call_soon_threadsafe(report)
 
 
 def tune(wire: asyncio.Transport) -> None:
@@ -90,8 +101,13 @@ def tune(wire: asyncio.Transport) -> None:
             sock.setsockopt(level, option, value)
 
 
-def _look_up(host: str, port: int) -> list[Any]:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+def _settle(found: asyncio.Future[list[str]], addresses: list[str], error: Exception | None) -> None:
+    if found.cancelled():
+        return
+    if error is not None:
+        found.set_exception(error)
+    else:
+        found.set_result(addresses)
 
 
 def _is_address(host: str) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from node_runtime.config import Address
 from node_runtime.messages import Forward, Message, PeerMessage
+from node_runtime.peer_hub import USER_TIMEOUT_MS, tune
 from node_runtime.peer_out import MAX_QUEUE, STALLED_SWEEPS
 from tests.component.peer_bench import Peer, each_loop, free_addresses, peers_of, run, until, vote
 
@@ -130,6 +131,23 @@ def test_a_port_that_is_taken_is_an_os_error() -> None:
                 await Peer(0, dict(one.config.peers)).transport.start()
 
     run(main())
+
+
+@each_loop
+def test_connections_send_small_frames_at_once_and_notice_a_peer_that_vanished(loop: str) -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            _, writer = await asyncio.open_connection(*server.getsockname())
+            wire: Any = writer.transport
+            tune(wire)
+            sock = wire.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == USER_TIMEOUT_MS
+            writer.close()
+
+    run(main(), loop)
 
 
 def test_names_are_looked_up_and_one_that_cannot_be_does_no_harm() -> None:
