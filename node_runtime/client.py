@@ -71,7 +71,6 @@ class Client:
         patience_s: float = 3.0,
         on_ack: Callable[[Ack], None] | None = None,
     ) -> None:
-        assert addresses
         assert window >= 1
         if not is_session(session):
             raise ClientProtocolError("bad_session", f"session {session!r}: takes 1 to 64 letters, digits or _ . : -")

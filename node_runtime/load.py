@@ -181,25 +181,22 @@ async def _send(
         failed = 1
         raise
     finally:
-        seconds = max(1, now_mono() - started) / 1e6
         unknown = await client.close()
         complete = progress.acked + client.acked >= progress.last
         history.done(client.acked, unknown, failed, complete=complete)
-        report(
-            {
-                "event": "done",
-                "session": config.session,
-                "acked": client.acked,
-                "unknown": unknown,
-                "of": progress.last - progress.acked,
-                "complete": complete,
-                "seconds": round(seconds, 3),
-                "rate": round(client.acked / seconds, 1),
-                "p50_ms": latencies.quantile_ms(0.5),
-                "p99_ms": latencies.quantile_ms(0.99),
-            }
-        )
+        outcome = {"acked": client.acked, "unknown": unknown, "of": progress.last - progress.acked, "complete": complete}
+        report({"event": "done", "session": config.session, **outcome, **_speed(client.acked, started, latencies)})
     return complete
+
+
+def _speed(acked: int, started: int, latencies: Latencies) -> dict[str, object]:
+    seconds = max(1, now_mono() - started) / 1e6
+    return {
+        "seconds": round(seconds, 3),
+        "rate": round(acked / seconds, 1),
+        "p50_ms": latencies.quantile_ms(0.5),
+        "p99_ms": latencies.quantile_ms(0.99),
+    }
 
 
 async def _produce(client: Client, config: LoadConfig, progress: Progress, latencies: Latencies) -> None:
@@ -269,33 +266,39 @@ async def send_lines(
         where = {"round": ack.round, "offset": ack.offset, "node": ack.node}
         report({"ok": True, "session": name, "seq": ack.seq, **where})
 
-    all_taken = True
-    client = Client(
-        [address for _, address in nodes],
-        name,
-        nodes=[node for node, _ in nodes],
-        window=window,
-        last_seq=first - 1 if first is not None else None if session else 0,
-        on_ack=on_ack,
-    )
+    addresses, ids = [address for _, address in nodes], [node for node, _ in nodes]
+    first = None if session else 0
+    client = Client(addresses, name, nodes=ids, window=window, last_seq=first, on_ack=on_ack)
     try:
         async with asyncio.timeout(timeout) as limit:
             await client.start()
-            async for line in lines:
-                try:
-                    await client.post(line)
-                except ClientProtocolError as error:
-                    all_taken = False
-                    report({"ok": False, "session": name, "code": error.code, "error": str(error), "retry": error.retry})
-                if timeout is not None:
-                    limit.reschedule(asyncio.get_running_loop().time() + timeout)
-            await client.drain()
+            return await _post_lines(client, lines, report, limit, timeout)
     except (TimeoutError, ClientProtocolError, OutcomeUnknownError) as error:
-        all_taken = False
         why = str(error) or f"no ack in {timeout:g} s; is a majority of the nodes up?"
         report({"ok": False, "session": name, "code": "unknown", "error": why, "retry": True, "pending": client.pending})
+        return False
     finally:
         await client.close()
+
+
+async def _post_lines(
+    client: Client,
+    lines: AsyncIterator[str],
+    report: Callable[[dict[str, object]], None],
+    limit: asyncio.Timeout,
+    timeout: float | None,
+) -> bool:
+    """Post every line; one that can never be taken is reported and passed over. True if there was none."""
+    all_taken = True
+    async for line in lines:
+        try:
+            await client.post(line)
+        except ClientProtocolError as error:
+            all_taken = False
+            report({"ok": False, "session": client.session, "code": error.code, "error": str(error), "retry": error.retry})
+        if timeout is not None:
+            limit.reschedule(asyncio.get_running_loop().time() + timeout)
+    await client.drain()
     return all_taken
 
 
