@@ -6,6 +6,7 @@ one sentence and not five logs. Nothing is deleted here: a fresh start moves thi
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +47,8 @@ def write_file(path: Path, text: str) -> None:
         give(draft)
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise EnvironmentFault(
             f"{path} cannot be written: {error.strerror}.", "Make its directory writable for you, or use another."
         ) from None

@@ -62,7 +62,7 @@ def _fail(place: Place, read: Read, variable: str, problem: str, hint: str = MEN
 def _check_unique(place: Place, services: Sequence[Read], variable: str) -> None:
     seen: dict[str, Read] = {}
     for read in services:
-        value = read.service.environment.get(variable) or str(read.service.id)
+        value = str(read.service.id) if variable == "ID" else read.service.environment.get(variable) or str(read.service.id)
         other = seen.setdefault(value, read)
         if other is not read:
             line = other.environment_lines.get(variable, other.line)

@@ -117,7 +117,7 @@ class ServiceRow:
 
     def cells(self) -> tuple[str, ...]:
         """The row of this service."""
-        runs_as = self.container or str(self.pid or "-")
+        runs_as = self.container[:12] if self.container else str(self.pid or "-")
         return (self.service, self.role, str(self.id), self.shown_state, self.health or "-", self.address or "-", runs_as)
 
 

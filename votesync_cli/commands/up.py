@@ -62,7 +62,7 @@ def up(
         for line in save(common, draft):
             say(line)
         run = Raising(engine, project, time.monotonic() + timeout)
-        statuses = _raise(run, steps, before, wait=wait, rollback=rollback)
+        statuses = carry_out(run, steps, before, wait=wait, rollback=rollback)
     return _told(draft, engine, steps, statuses, wait=wait)
 
 
@@ -80,7 +80,7 @@ def _settle_data(project: ComposeProject, before: Sequence[Observed], *, fresh: 
         say(line)
 
 
-def _raise(
+def carry_out(
     run: Raising, steps: tuple[Operation, ...], before: Sequence[Observed], *, wait: bool, rollback: bool
 ) -> Statuses | None:
     """Carry out the plan: nodes, formation, clients. Whatever stops it, Ctrl-C too, is followed by the rollback."""
