@@ -82,7 +82,7 @@ def test_append_waits_for_the_ack() -> None:
             assert await client.append("hello", 5) == Ack(1, 1, 0, 7)
             assert (await client.append("world")).seq == 2
             assert texts(node) == ["hello", "world"]
-            assert [m.time for m in node.file][0] == 5
+            assert node.file[0].time == 5
 
     run(work())
 
@@ -333,7 +333,8 @@ def test_a_killed_process_has_told_its_history_all_that_it_sent(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changes", "variable"),
     [({"ID": "x"}, "ID"), ({"NODES": "nowhere"}, "NODES"), ({"MESSAGES": "-1"}, "MESSAGES"), ({"RATE": "nan"}, "RATE"),
-     ({"IN_FLIGHT": "0"}, "IN_FLIGHT"), ({"SESSION": "a b"}, "SESSION"), ({"TEXT": "a\nb"}, "TEXT"), ({"TIMEOUT": "x"}, "TIMEOUT")],
+     ({"IN_FLIGHT": "0"}, "IN_FLIGHT"), ({"SESSION": "a b"}, "SESSION"), ({"TEXT": "a\nb"}, "TEXT"),
+     ({"TIMEOUT": "x"}, "TIMEOUT")],
 )  # fmt: skip
 def test_a_wrong_variable_is_named(changes: dict[str, str], variable: str) -> None:
     env = {"ID": "0", "NODES": "0=127.0.0.1:5000", **changes}
