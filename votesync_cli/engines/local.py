@@ -24,7 +24,7 @@ from votesync_cli.engines.directories import make_directory, owner_of
 from votesync_cli.engines.local_lives import Lives
 from votesync_cli.engines.local_ports import Reservations, rewriter
 from votesync_cli.engines.local_processes import ProcessTable, this_machine
-from votesync_cli.engines.local_state import Damaged, Record, State
+from votesync_cli.engines.local_state import Damaged, Ports, Record, State
 from votesync_cli.errors import CommandFailed, EnvironmentFault
 
 _LOCK_WAIT = 10.0  # seconds that a verb waits for another one to finish its step
@@ -72,7 +72,7 @@ class LocalEngine:
                 state.ports = local_services.assign_ports(project.services, known, self._reservations)
                 local_services.make_directories(project)
                 local_state.save(place, state)
-                _say_moved(project, state, progress)
+                _say_moved(project, known, state.ports, progress)
             self._held.enter_context(undo.pop_all())
             self._preparing = place
 
@@ -281,9 +281,9 @@ def _busy(project: ComposeProject) -> str:
     return f"Another votesync is bringing project {project.name} up or down"
 
 
-def _say_moved(project: ComposeProject, state: State, progress: Progress) -> None:
+def _say_moved(project: ComposeProject, before: Ports, now: Ports, progress: Progress) -> None:
+    """Name the ports of this `up` that are not those of the compose file."""
     for node in project.nodes:
         for port in local_services.own_ports(node).values():
-            mapped = state.ports[node.name][port]
-            if mapped != port:
-                progress(f"Port {port} is taken; {node.name} uses {mapped} instead")
+            if port not in before.get(node.name, {}) and now[node.name][port] != port:
+                progress(f"Port {port} is taken; {node.name} uses {now[node.name][port]} instead")

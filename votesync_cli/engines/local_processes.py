@@ -117,7 +117,7 @@ class PsTable:
             raise EnvironmentFault(
                 f"The processes cannot be listed: {error}.", "Install `ps`, or use --engine docker."
             ) from None
-        rows = [match for line in listed.stdout.decode(errors="replace").splitlines() if (match := _PS_ROW.match(line))]
+        rows = _whole_rows(listed.stdout.decode(errors="replace"))
         own = {int(row[1]): mark for row in rows if (mark := _supervisor_mark(row[5]))}
         for row in rows:
             pid, parent = int(row[1]), int(row[2])
@@ -209,6 +209,17 @@ def _environment(pid: int) -> dict[str, str]:
         return {}
     pairs = (entry.partition(b"=") for entry in block.split(b"\0"))
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs if os.fsdecode(name) in {MARK, PART}}
+
+
+def _whole_rows(listed: str) -> list[re.Match[str]]:
+    """The rows of `ps`; a command that holds line breaks goes over several lines on some systems."""
+    lines: list[str] = []
+    for line in listed.splitlines():
+        if _PS_ROW.match(line) or not lines:
+            lines.append(line)
+        else:
+            lines[-1] += " " + line
+    return [match for line in lines if (match := _PS_ROW.match(line))]
 
 
 def _supervisor_mark(command: str) -> str:

@@ -28,20 +28,25 @@ def make_cluster(tmp_path: Path) -> Iterator[Maker]:
 
 
 @pytest.fixture(scope="module")
-def five(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Five nodes and five clients, each of which sends 300 messages at 100 a second whenever it is started."""
+def shared_five(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster of `five`."""
     cluster = Cluster(tmp_path_factory.mktemp("local") / "five", 5)
-    cluster.up("--messages", "300", "--rate", "100", "--in-flight", "8")
-    cluster.await_clients()
     yield cluster
     cluster.cli("down")
     assert cluster.processes() == []
 
 
 @pytest.fixture
+def five(shared_five: Cluster) -> Cluster:
+    """Five nodes that are well and five clients that rest; whenever one is started it sends 300 messages at 100 a second."""
+    shared_five.up("--messages", "300", "--rate", "100", "--in-flight", "8")
+    shared_five.await_clients()
+    return shared_five
+
+
+@pytest.fixture
 def watched(five: Cluster) -> Iterator[Cluster]:
-    """The same with every node well, and the shared file watched for as long as the test lasts."""
-    five.leader()
+    """The same with the shared file watched for as long as the test lasts."""
     watcher = Watcher(five.output)
     yield five
     watcher.close()

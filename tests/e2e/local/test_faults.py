@@ -111,6 +111,10 @@ def _stalls(cluster: Cluster, leader: int, writer: int) -> list[dict[str, object
 
 
 def _highest_offset(cluster: Cluster) -> int:
-    paths = (cluster.directory / "shared_data" / "history").glob("*.jsonl")
-    lines = (json.loads(line) for path in paths for line in path.read_text().splitlines(keepends=True) if line.endswith("\n"))
-    return max(line["offset"] for line in lines if line["event"] == "ok" and line["offset"] is not None)
+    highest = 0
+    for path in (cluster.directory / "shared_data" / "history").glob("*.jsonl"):
+        for line in path.read_text().splitlines(keepends=True):
+            event = json.loads(line) if line.endswith("\n") else {}  # the last line may be half written
+            if event.get("event") == "ok":
+                highest = max(highest, event["offset"] or 0)
+    return highest

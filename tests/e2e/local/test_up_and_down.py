@@ -26,7 +26,7 @@ def _await_line(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"it ended without saying {text!r}")
 
 
-def test_a_second_up_changes_nothing(make_cluster: Maker) -> None:
+def test_a_second_up_changes_nothing_but_what_is_missing(make_cluster: Maker) -> None:
     cluster = make_cluster("again", 3)
     cluster.up("--messages", "5")
     cluster.await_clients()
@@ -35,8 +35,30 @@ def test_a_second_up_changes_nothing(make_cluster: Maker) -> None:
     assert cluster.processes() == before
     assert json.loads(said.stdout.splitlines()[0])["operations"] == []
     cluster.cli("kill", "1")
+    rest = cluster.processes()
+    assert len(rest) == len(before) - 2, "the node and its supervisor are gone"
     cluster.up("--messages", "5")
-    assert len(set(cluster.processes()) & set(before)) == len(before) - 2, "only the dead node was started again"
+    assert len(cluster.processes()) == len(before)
+    assert set(rest) <= set(cluster.processes()), "only the dead node was started"
+    until(lambda: cluster.has_caught_up(1), "it catches up")
+
+
+def test_the_verbs_for_one_node(make_cluster: Maker) -> None:
+    cluster = make_cluster("verbs", 3)
+    cluster.up("--messages", "5")
+    cluster.await_clients()
+    for verb, state, code in (
+        ("kill", "exited", 137),
+        ("start", "running", None),
+        ("pause", "paused", None),
+        ("unpause", "running", None),
+        ("stop", "exited", 0),
+        ("start", "running", None),
+        ("restart", "running", None),
+    ):
+        cluster.cli(verb, "1")
+        seen = cluster.seen("cluster_sync_2")
+        assert (seen.state, seen.exit_code) == (state, code), verb
     until(lambda: cluster.has_caught_up(1), "it catches up")
 
 
@@ -104,7 +126,8 @@ def test_two_projects_side_by_side_do_not_touch_each_other(make_cluster: Maker) 
 
 def test_two_ups_of_one_project_at_once_give_one_cluster(make_cluster: Maker) -> None:
     cluster = make_cluster("twice", 3)
-    with cluster.begin(*UP) as first:
+    slow = ("--election-min", "3000", "--election-max", "4000", "--heartbeat", "500")
+    with cluster.begin(*UP, *slow) as first:
         _await_line(first, "create cluster_sync_1")
         refused = cluster.cli(*UP, code=4)
         assert "Another votesync is bringing project twice up or down" in refused.stderr
