@@ -8,10 +8,11 @@ from typing import Any
 from node_runtime.codec import rendered
 from node_runtime.consensus import Core
 from node_runtime.log import Log
-from node_runtime.messages import Message, PeerMessage, Policy, Round
+from node_runtime.messages import Ballot, Message, PeerMessage, Policy, Round
 from node_runtime.state import (
     Compare,
     Compared,
+    FileShort,
     FileSynced,
     HardState,
     Input,
@@ -64,6 +65,7 @@ class Peer:
         self.acks += [(client, session, *row) for client, session, rows in out.acks for row in rows]
         self.failures += out.failures
         back += [FileSynced(index) for index in out.sync]
+        back += [FileShort() for end in out.check if len(self.group.file) < end]
         self.events += out.trace
         return back
 
@@ -147,3 +149,25 @@ class Group:
     def leaders(self) -> list[int]:
         """Who leads, each in its own mind."""
         return [peer.me for peer in self.peers if peer.state.leads]
+
+
+def solo(
+    me: int = 0, nodes: int = 3, *, term: int = 0, voted_for: int | None = None, recovering: bool = False,
+    journal: Iterable[Round] = (), decided: int = 0, synced: int = 0, policy: Policy = Policy.TURNS, **options: int,
+) -> Peer:  # fmt: skip
+    """One core alone, with this behind it; what it says stays on the wire of `group`."""
+    group = Group(nodes, policy, **options)
+    return group.restart(
+        me, hard=HardState(term, voted_for, recovering), journal=list(journal), decided=decided, synced=synced
+    )
+
+
+def step(peer: Peer, *received: tuple[int, PeerMessage]) -> Output:
+    """One step of a core with what it receives; nothing of the output is done."""
+    return peer.core.step(peer.group.now, [Received(sender, message) for sender, message in received])
+
+
+def heartbeat(leader_log: Log, term: int, *rounds: Round, request: int = 1, decided: int = 0, written: int = 0) -> Ballot:
+    """A ballot of the leader that has this log: `rounds` follow its end."""
+    last = leader_log.last
+    return Ballot(term, request, last.index, last.term, last.digest, decided, written, 0, rounds)
