@@ -39,9 +39,8 @@ def propose(core: CoreState, messages: list[Message]) -> None:
     round_ = build_round(core.log.last, core.term, core.policy, messages)
     core.log.append(round_)
     core.out.rounds.append(round_)
-    leader.ballots[round_.index] = BallotTimes(core.now)
+    leader.ballots[round_.index] = BallotTimes(core.now, frozenset(round_.nodes))
     if messages:
-        leader.participants = frozenset(round_.nodes)
         core.count("rounds")
         core.trace(
             "ballot", round=round_.index, digest=round_.digest.hex()[:16], count=round_.count, offset=round_.offset,
@@ -58,11 +57,23 @@ def close_rounds(core: CoreState, leader: Leader) -> None:
         if not may_propose(core):
             return
         due = core.now >= leader.opened + core.timing.round_window
-        complete = leader.participants and pool.has_all(leader.participants)
-        if not (due or complete or pool.count >= core.round_messages):
+        if not (due or pool.count >= core.round_messages or _is_complete(core, leader)):
             return
         propose(core, pool.take(core.round_messages))
         leader.opened = None
+
+
+def _is_complete(core: CoreState, leader: Leader) -> bool:
+    """Whether everybody is in that can be expected: the nodes of the round decided last, whose clients are being answered.
+
+    Nodes with messages in a round that is still voted on are not waited for: their clients may wait for that one.
+    """
+    expected = leader.participants
+    for index in range(core.log.decided + 1, core.log.last.index + 1):
+        times = leader.ballots.get(index)
+        if times is not None:
+            expected = expected - times.nodes
+    return bool(leader.participants) and leader.gathering.has_all(expected)
 
 
 def may_propose(core: CoreState) -> bool:
@@ -127,6 +138,7 @@ def advance_decided(core: CoreState, leader: Leader) -> None:
     for round_ in core.log.decide(index):
         times = leader.ballots.get(round_.index)
         if times is not None and round_.size:
+            leader.participants = times.nodes
             times.counted = len(times.votes)
             core.trace(
                 "decided", round=round_.index, digest=round_.digest.hex()[:16], votes=dict(times.votes),

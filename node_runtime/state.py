@@ -175,9 +175,10 @@ class Progress:
 
 @dataclass(slots=True)
 class BallotTimes:
-    """When a ballot went out and after how many ticks each node had voted for it."""
+    """When a ballot went out, whose messages it holds, and after how many ticks each node had voted for it."""
 
     started: int
+    nodes: frozenset[NodeId]
     votes: dict[str, int] = field(default_factory=dict)
     counted: int = 0
 
