@@ -48,6 +48,8 @@ VERBS = {
     "ps": Verb("Show the services."),
     "status": Verb("Show what each node says: role, term, decided, written, lag, queue."),
     "tail": Verb("Show the votes as they happen.", short_file=False),
+    "top": Verb("Show the whole cluster live: nodes, turns, links, rates, faults."),
+    "who": Verb("Say who may write now, and who waits."),
     "wait": Verb("Wait until every client has finished."),
     "send": Verb("Send lines, from arguments or standard input, through a node."),
     "verify": Verb("Check that a file keeps the rules."),

@@ -10,13 +10,14 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from votesync_cli.views_text import ASCII, Line, Symbols, symbols_for
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from votesync_cli.board import Board
     from votesync_cli.results import Table
 
 STYLES = {
@@ -115,6 +116,61 @@ class Paper:
             for line in lines:
                 self._console.print(Text.assemble(*((part, STYLES[style]) for part, style in line)), overflow="ignore")
         self._stream.flush()
+
+
+class Screen:
+    """The whole terminal, for pictures that replace one another; what was there before comes back in the end."""
+
+    def __init__(self, *, color: bool) -> None:
+        from rich.live import Live
+
+        self._color = color
+        self._symbols = symbols_for(sys.stdout.encoding)
+        live = Live(console=console(sys.stdout), screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._live = live
+        self._keys: list[Any] | None = None
+
+    def __enter__(self) -> Screen:
+        """Take the screen, and the keys one at a time where stdin is a terminal."""
+        import termios
+        import tty
+
+        if sys.stdin.isatty():
+            self._keys = termios.tcgetattr(sys.stdin)
+            tty.setcbreak(sys.stdin)
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give both back."""
+        import termios
+
+        self._live.stop()
+        if self._keys is not None:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._keys)
+
+    def show(self, board: Board) -> None:
+        """Draw a board over the whole screen."""
+        from rich.text import Text
+
+        from votesync_cli.views_top import Picture
+
+        width, height = shutil.get_terminal_size()
+        lines = Picture(width, self._symbols).lines(board, height)[:height]
+        text = Text(no_wrap=True, overflow="crop")
+        for number, line in enumerate(lines):
+            for part, style in (*line, ("\n" if number + 1 < len(lines) else "", "")):
+                text.append(part, STYLES[style] if self._color else "")
+        self._live.update(text, refresh=True)
+
+    def is_left(self) -> bool:
+        """Whether somebody pressed `q`."""
+        import select
+
+        while self._keys is not None and select.select([sys.stdin], [], [], 0)[0]:
+            if os.read(sys.stdin.fileno(), 1) in (b"q", b"Q", b""):
+                return True
+        return False
 
 
 def reader_is_gone(stream: TextIO) -> bool:

@@ -7,7 +7,7 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 from votesync_cli.views_rounds import RoundTable
-from votesync_cli.views_text import Line, is_minor, likeness
+from votesync_cli.views_text import Line, likeness
 from votesync_cli.votes_model import Happening, Item
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class TableOutput:
         if not isinstance(item, Happening):
             self._said.clear()
             return True
-        if item.event not in self._asked and is_minor(item):
+        if item.event not in self._asked and item.is_minor:
             return False
         key = (*likeness(item), item.node)
         again = key in self._said

@@ -12,7 +12,6 @@ from votesync_cli.votes_model import Happening, VoteKind
 Span = tuple[str, str]  # text, style
 Line = list[Span]
 
-MINOR = frozenset({"voted", "follow", "peer_up"})  # shown when asked for by name
 SHARED = frozenset({"start", "stop", "peer_down", "peer_up", "voted", "follow"})  # told once for all nodes that say the same
 ALIKE = ("peer", "leader", "candidate", "reason", "last", "recovering", "fault", "detail")
 UNIX_MICROS = 10**14  # a greater time of a message is a date
@@ -114,15 +113,6 @@ class Folded(NamedTuple):
     def verb(self, one: str, many: str) -> str:
         """The form that agrees with `who`."""
         return many if len(self.nodes) > 1 else one
-
-
-def is_minor(item: Happening) -> bool:
-    """Whether the happening is left out where nobody asks for it by name."""
-    return (
-        item.event in MINOR
-        or (item.event == "election" and bool(item.detail.get("pre")))
-        or (item.event == "repair" and not item.detail.get("changed"))
-    )
 
 
 def likeness(item: Happening) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ HAPPENINGS = frozenset(
         "repair", "restored", "no_quorum", "refused", "fault", "heal",
     }
 )  # fmt: skip
+MINOR = frozenset({"voted", "follow", "peer_up"})
 ALWAYS = frozenset({"ts", "mono", "node", "event", "term"})
 
 
@@ -127,6 +128,12 @@ class Happening:
     term: int
     ts: float
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_minor(self) -> bool:
+        """Whether it is hardly news: votes of an election, PreVotes, links that came up, comparisons that found nothing."""
+        pre = self.event == "election" and bool(self.detail.get("pre"))
+        return self.event in MINOR or pre or (self.event == "repair" and not self.detail.get("changed"))
 
     def to_json(self) -> dict[str, Any]:
         """The happening as `tail --json` prints it: the event as the node logged it."""

@@ -17,7 +17,6 @@ from votesync_cli.views_text import (
     count,
     duration,
     fold,
-    is_minor,
     listed,
     message_time,
     mood,
@@ -49,7 +48,7 @@ def story(nodes: int = 5) -> list[Item]:
     for event in maker.merged():
         stream.feed(event)
     items = [*stream.take(), *stream.close()]
-    return [item for item in items if not (isinstance(item, Happening) and is_minor(item))]
+    return [item for item in items if not (isinstance(item, Happening) and item.is_minor)]
 
 
 def drawn(lines: Sequence[Line]) -> str:

@@ -136,7 +136,7 @@ def read_all(lines: Iterator[LogLine], show: Show) -> int:
     return 0
 
 
-class _Reader(threading.Thread):
+class Reader(threading.Thread):
     """Reads the engine's lines into a queue; None in it is the end, an error the reason for it."""
 
     def __init__(self, lines: Iterator[LogLine], sampler: Sampler) -> None:
@@ -156,14 +156,14 @@ class _Reader(threading.Thread):
             self.queue.put(error)
 
     def lines(self, wait: float) -> Iterator[LogLine]:
-        """What has come, after waiting a while (seconds) for the first.
+        """What comes within `wait` seconds.
 
         Raises: EOFError at the end, VotesyncError where reading failed.
         """
         until = time.monotonic() + wait
         with contextlib.suppress(queue.Empty):
-            while True:
-                item = self.queue.get(timeout=max(0.0, until - time.monotonic()))
+            while (left := until - time.monotonic()) > 0:
+                item = self.queue.get(timeout=left)
                 if item is None:
                     raise EOFError
                 if isinstance(item, VotesyncError):
@@ -177,7 +177,7 @@ def follow(lines: Iterator[LogLine], show: Show, sampler: Sampler, *, sample: bo
 
     with contextlib.suppress(OSError):
         os.nice(NICE)  # on one machine with the nodes, they go first
-    reader = _Reader(lines, sampler)
+    reader = Reader(lines, sampler)
     reader.start()
     heard = said = time.monotonic()
     ended = False
