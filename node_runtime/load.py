@@ -267,8 +267,8 @@ async def send_lines(
         report({"ok": True, "session": name, "seq": ack.seq, **where})
 
     addresses, ids = [address for _, address in nodes], [node for node, _ in nodes]
-    first = None if session else 0
-    client = Client(addresses, name, nodes=ids, window=window, last_seq=first, on_ack=on_ack)
+    last_seq = first - 1 if first is not None else None if session else 0
+    client = Client(addresses, name, nodes=ids, window=window, last_seq=last_seq, on_ack=on_ack)
     try:
         async with asyncio.timeout(timeout) as limit:
             await client.start()

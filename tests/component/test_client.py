@@ -364,6 +364,18 @@ def test_lines_are_sent_in_order_and_a_bad_one_is_reported() -> None:
     run(work())
 
 
+def test_promise_2_lines_that_are_sent_again_under_the_same_numbers_are_written_once() -> None:
+    async def work() -> None:
+        async with OneNode() as node:
+            replies: list[dict[str, Any]] = []
+            for lines in (("a", "b"), ("a", "b", "c")):
+                assert await send_lines(((0, node.address),), stream(*lines), replies.append, session="s1", first=1)
+            assert texts(node) == ["a", "b", "c"]
+            assert [reply["seq"] for reply in replies] == [1, 2, 1, 2, 3]
+
+    run(work())
+
+
 def test_send_says_so_when_no_ack_comes_in_time() -> None:
     async def work() -> None:
         async with OneNode() as node:
