@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from votesync_cli.compose_model import ComposeProject, Healthcheck, Mount, Port, Role, Service
 from votesync_cli.engines.base import Observed
 from votesync_cli.engines.local import LocalEngine
+from votesync_cli.engines.local_processes import ProcFs
 
 LIMIT = 20.0  # seconds until a condition counts as never coming true
 
@@ -89,6 +91,14 @@ def is_alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return stat[stat.rindex(b")") + 2 :][:1] not in b"ZX"
+
+
+def sweep(directory: Path) -> None:
+    """What a test has left running under a directory is ended, and the test is told."""
+    left = ProcFs().marked(f"{directory}/")
+    for one in left:
+        os.kill(one.identity.pid, signal.SIGKILL)
+    assert left == [], "nothing may be left running"
 
 
 def log_of(made: ComposeProject, name: str) -> str:

@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,11 +27,18 @@ from tests.component.local_projects import (
     seen,
     service,
     start_all,
+    sweep,
     until,
 )
 from votesync_cli.compose_model import ComposeProject, Port
 from votesync_cli.engines.local import LocalEngine
 from votesync_cli.errors import CommandFailed, EnvironmentFault, TimedOut
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    sweep(tmp_path)
 
 
 @pytest.fixture
@@ -277,6 +286,23 @@ def test_what_cannot_be_executed_shows_127_and_says_so_in_its_log(engine: LocalE
     assert seen(engine, made, "client_1").exit_code == 127
     assert "no-such-program" in log_of(made, "client_1")
     remove_all(engine, made)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes as somebody else")
+def test_under_sudo_services_run_as_the_user_of_the_compose_file(engine: LocalEngine) -> None:
+    with tempfile.TemporaryDirectory() as place:  # pytest's own directories are closed to other users
+        directory = Path(place)
+        directory.chmod(0o755)
+        plain = service("client_1", "", directory)
+        command = ("sh", "-c", "id -u; id -G; touch $SHARED_DIR/mine; exit 5")
+        made = project(directory, replace(plain, command=command, user="1234:2345"))
+        start_all(engine, made)
+        until(lambda: seen(engine, made, "client_1").state == "exited", "it ends")
+        assert log_of(made, "client_1").split() == ["1234", "2345"]
+        assert seen(engine, made, "client_1").exit_code == 5, "its supervisor may write that down"
+        mine = (directory / "shared_data" / "mine").stat()
+        assert (mine.st_uid, mine.st_gid) == (1234, 2345)
+        remove_all(engine, made)
 
 
 def test_down_leaves_the_data_and_removes_the_rest(engine: LocalEngine, waiter: ComposeProject) -> None:

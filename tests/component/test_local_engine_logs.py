@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from node_runtime import votelog
-from tests.component.local_projects import LIMIT, file_of, log_of, project, remove_all, seen, service, start_all, until
+from tests.component.local_projects import LIMIT, file_of, log_of, project, remove_all, seen, service, start_all, sweep, until
 from votesync_cli.compose_model import ComposeProject
+from votesync_cli.engines import local_logs
 from votesync_cli.engines.base import LogLine
 from votesync_cli.engines.local import LocalEngine
 
@@ -26,6 +27,12 @@ print("end, without a newline", end="", flush=True)
 
 def _event(ts: float, node: int = 0) -> str:
     return votelog.encode({"ts": ts, "mono": 1, "node": node, "event": "stop", "term": 1, "reason": "x"}).decode()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    sweep(tmp_path)
 
 
 @pytest.fixture
@@ -106,6 +113,17 @@ def test_follow_sees_a_service_that_was_made_anew(tmp_path: Path) -> None:
     remove_all(engine, made)
     follower.join(LIMIT)
     assert not follower.is_alive()
+
+
+def test_follow_reads_a_longer_file_that_took_the_place_of_the_one_it_reads(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("old\n")
+    looks = iter([True, False])
+    lines = local_logs.read({"a": log}, None, lambda: next(looks))
+    assert next(lines).line == "old"
+    (tmp_path / "new").write_text("new and longer\nthan before\n")
+    (tmp_path / "new").rename(log)
+    assert [line.line for line in lines] == ["new and longer", "than before"]
 
 
 def test_whoever_stops_reading_leaves_nothing_open(written: ComposeProject) -> None:

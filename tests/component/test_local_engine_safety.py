@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from tests.component.local_projects import (
     seen,
     service,
     start_all,
+    sweep,
     until,
 )
 from votesync_cli.compose_model import ComposeProject
@@ -58,6 +60,12 @@ def spawn(*words, **said):
 local_spawn.spawn = spawn
 start_all(LocalEngine(), project(directory, node(directory, 0)))
 """
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    sweep(tmp_path)
 
 
 @pytest.fixture(params=[ProcFs, PsTable])

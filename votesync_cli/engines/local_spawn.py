@@ -2,7 +2,7 @@
 
 A service runs under a supervisor, which is a shell of a few lines: it starts the service's process, waits for it, and
 writes the exit code into a file. Why a shell: somebody has to be the parent to learn an exit code, the CLI is gone by
-then, and a shell costs about 200 KB where a second Python would cost as much as the node itself. SIGKILL of the node shows
+then, and a shell costs about 150 KB where a second Python would cost as much as the node itself. SIGKILL of the node shows
 as 137, the way docker shows it.
 
 The supervisor is in a session of its own without a terminal, so closing the terminal reaches neither of the two. The
