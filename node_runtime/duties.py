@@ -136,6 +136,6 @@ class Duties:
 def _refuse(client: Replies, session: str, seq: int, code: str) -> None:
     if code.startswith("gap "):
         expected = code.removeprefix("gap ")
-        client.failed(session, seq, "gap", f"seq {seq} leaves a gap; expected {expected}", True)
+        client.failed(session, seq, "gap", f"seq {seq} leaves a gap; expected {expected}", True, int(expected))
     else:
         client.failed(session, seq, code, "no majority has decided this message in time; send it again", True)

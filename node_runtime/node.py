@@ -26,7 +26,7 @@ from node_runtime.journal import Journal
 from node_runtime.messages import Message, NodeId, PeerMessage
 from node_runtime.shared_file import SharedFile
 from node_runtime.state import FileSynced, Input, LinkChanged, Received, Submitted
-from node_runtime.status import health_of, settled_seq, status_of
+from node_runtime.status import has_current_leader, health_of, settled_seq, status_of
 from node_runtime.transport import Transport
 
 PAUSED_TICKS = 100_000
@@ -124,8 +124,8 @@ class Node:
         return not self._core.state.intake.full
 
     def has_leader(self) -> bool:
-        """Whether a leader is known."""
-        return self._core.state.leader is not None
+        """Whether a leader is known and has decided a round of its term here: before that, `last_seq` may be old."""
+        return has_current_leader(self._core.state)
 
     def status(self) -> dict[str, Any]:
         """The node's state, for people and programs."""

@@ -59,6 +59,11 @@ def health_of(core: CoreState) -> tuple[bool, str]:
     return True, ""
 
 
+def has_current_leader(core: CoreState) -> bool:
+    """Whether a leader is known and a round of its term is decided here, so that the sessions are no longer old."""
+    return core.leader is not None and core.log.point(core.log.decided).term == core.term
+
+
 def settled_seq(core: CoreState, session: str) -> int:
     """The session's highest number that is decided and in the file, for `hello`."""
     place = core.log.sessions.place(session)
