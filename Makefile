@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml requirements-dev.txt
 	    "sudo apt install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" >&2; exit 1; }
 	@echo "Making $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --requirement requirements-dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable . --requirement requirements-dev.txt
 	@touch $@
 
 check: $(STAMP) ## Lint, types, imports, form

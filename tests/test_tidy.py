@@ -42,6 +42,10 @@ ALSO = {  # each with its reason
     "votesync_cli/marked.py": {"yaml"},  # a parser is pure
     "votesync_cli/results.py": {"pathlib"},  # paths as values
     "votesync_cli/verify/check.py": {"pathlib", "time"},  # opens the files to be checked, and says how long it took
+    "votesync_cli/verify/rules_journal.py": set(  # the one module that reads the nodes' journals
+        words("os pathlib node_runtime.codec node_runtime.journal_frames node_runtime.journal_scan node_runtime.storage")
+    ),
+    "votesync_cli/verify/selftest.py": {"pathlib", "tempfile"},  # writes broken files to see that they are found broken
     "votesync_cli/verify/history.py": {"pathlib"},  # the directory of histories
 }
 CLI_MAY_USE = {"config", "errors", "load", "messages", "records", "votelog"}
@@ -104,6 +108,8 @@ def test_pure_modules_import_little(path: Path) -> None:
     allowed = {*PLAIN, *ALSO.get(name(path), ())}
     for module in modules(path):
         package, _, rest = module.partition(".")
+        if module in allowed:
+            continue
         if package == "node_runtime":
             own = name(path).startswith("node_runtime/")
             assert rest in ({*PURE_NODE, "errors"} if own else CLI_MAY_USE), f"{module} is no module that it may use"
@@ -111,7 +117,7 @@ def test_pure_modules_import_little(path: Path) -> None:
             target = rest.replace(".", "/")
             assert target == "errors" or any(fnmatch(target, p) for p in PURE_CLI), f"{module} is not pure"
         else:
-            assert module in allowed, f"{module} is not on the list of what a pure module imports"
+            pytest.fail(f"{module} is not on the list of what a pure module imports")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -227,3 +228,22 @@ def test_auto_takes_the_local_engine_where_no_docker_answers_and_says_so(tmp_pat
     assert b"on the local engine" in done.stdout
     refused = votesync(tmp_path, "up", "--engine", "docker", "--dry-run", code=4, DOCKER_HOST=f"unix://{tmp_path}/no.sock")
     assert len(refused.stderr.decode().strip().splitlines()) == 2
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose 1.29 is not installed")
+@pytest.mark.parametrize("nodes", ["1", "5"])
+def test_plain_docker_compose_takes_the_file(tmp_path: Path, nodes: str) -> None:
+    votesync(tmp_path, "generate", "--nodes", nodes, "--publish", "15000", "--faults")
+    done = subprocess.run(
+        ["docker-compose", "-f", "compose.yml", "config", "--services"], cwd=tmp_path, capture_output=True, check=True
+    )
+    assert len(done.stdout.split()) == 2 * int(nodes)
+
+
+def test_force_replaces_what_cannot_even_be_read(tmp_path: Path) -> None:
+    votesync(tmp_path, "generate")
+    file = tmp_path / "compose.yml"
+    file.write_text(file.read_text() + "x: [\n")
+    votesync(tmp_path, "up", "--engine", "local", "--nodes", "2", "--dry-run", code=2)
+    done = votesync(tmp_path, "up", "--engine", "local", "--nodes", "2", "--dry-run", "--force")
+    assert b"4 changes" in done.stdout

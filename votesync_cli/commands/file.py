@@ -13,7 +13,7 @@ from votesync_cli.commands.context import compose_file, name_of
 from votesync_cli.compose import Authorship, ComposeProject, authorship, parse, read_text, render, settings_of
 from votesync_cli.engines.directories import make_directory
 from votesync_cli.engines.image import image_name, write_context
-from votesync_cli.errors import UsageError
+from votesync_cli.errors import ComposeFileError, UsageError
 from votesync_cli.marked import read
 from votesync_cli.options import Common
 
@@ -56,11 +56,11 @@ def draft_wanted(common: Common, asked: Mapping[str, Any], *, force: bool) -> Dr
     whose = authorship(old)
     wanted = {name: value for name, value in asked.items() if value is not None}
     if whose == "ours" or force:
-        settings = settings_of(read(old, compose_file(common).name)) if whose != "foreign" else {}
+        settings = _settings(common, old) if whose == "ours" else _settings_if_readable(common, old)
         text = render(_spec(common, settings, wanted))
         return Draft(text, _parsed(common, text), text != old, whose)
     if wanted:
-        settings = settings_of(read(old, compose_file(common).name))
+        settings = _settings(common, old)
         different = sorted(name for name, value in wanted.items() if settings.get(name) != value)
         if different or whose == "foreign":
             options = ", ".join("--" + name.removesuffix("_ms").replace("_", "-") for name in different or wanted)
@@ -95,6 +95,18 @@ def save(common: Common, draft: Draft) -> list[str]:
         write_context(build.context, owner)
         give(draft.project.state_dir)
     return said
+
+
+def _settings(common: Common, text: str) -> Mapping[str, Any]:
+    return settings_of(read(text, compose_file(common).name))
+
+
+def _settings_if_readable(common: Common, text: str) -> Mapping[str, Any]:
+    """What is to be replaced anyway may be as broken as it likes."""
+    try:
+        return _settings(common, text)
+    except ComposeFileError:
+        return {}
 
 
 def _old(common: Common) -> str | None:

@@ -78,7 +78,9 @@ class Raising:
             if now != told:
                 say(f"waiting: {now}")
                 told = now
-            self._check_time(f"the cluster has not formed ({now})", next((problems[name] for name in lacks if name in problems), ""))
+            self._check_time(
+                f"the cluster has not formed ({now})", next((problems[name] for name in lacks if name in problems), "")
+            )
             time.sleep(POLL)
 
     def _check_alive(self, names: Sequence[str] | dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -54,6 +55,7 @@ def up(
     for note in project.notes:
         say(f"note: {note}")
     with open_engine(common, project) as engine:
+        _refuse_elsewhere(project, engine)
         before = engine.observe(project)
         steps = plan(project, before)
         if dry_run:
@@ -64,6 +66,23 @@ def up(
         run = Raising(engine, project, time.monotonic() + timeout)
         statuses = carry_out(run, steps, before, wait=wait, rollback=rollback)
     return _told(draft, engine, steps, statuses, wait=wait)
+
+
+def _refuse_elsewhere(project: ComposeProject, engine: Engine) -> None:
+    """Two engines would run the same nodes on the same journals."""
+    noted = engines.noted_engine(project.name, project.state_dir)
+    if noted is None or noted == engine.name:
+        return
+    try:
+        other = engines.open_engine(noted)
+    except VotesyncError:
+        return  # it does not answer, so nothing of it runs as far as anybody can tell; the journals are locked anyway
+    with contextlib.closing(other):
+        if other.observe(project):
+            raise CommandFailed(
+                f"Project {project.name} exists on the {noted} engine already.",
+                f"Leave --engine out, or run `votesync down --engine {noted}` first.",
+            )
 
 
 def _settle_data(project: ComposeProject, before: Sequence[Observed], *, fresh: bool) -> None:

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from votesync_cli.belongings import write_file
 from votesync_cli.engines.base import Engine
 from votesync_cli.errors import EnvironmentFault, VotesyncError
 
@@ -63,14 +64,13 @@ def note_engine(project: str, state_dir: Path, name: str | None) -> None:
     Raises: EnvironmentFault.
     """
     note = _note(project, state_dir)
+    if name is not None:
+        write_file(note, name + "\n")
+        return
     try:
-        if name is None:
-            note.unlink(missing_ok=True)
-        else:
-            note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text(name + "\n", encoding="utf-8")
+        note.unlink(missing_ok=True)
     except OSError as error:
-        raise EnvironmentFault(f"{note} cannot be written: {error.strerror}.", "Make the directory writable for you.") from None
+        raise EnvironmentFault(f"{note} cannot be removed: {error.strerror}.", "Make its directory writable for you.") from None
 
 
 def _note(project: str, state_dir: Path) -> Path:

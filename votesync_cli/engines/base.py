@@ -108,7 +108,9 @@ class Engine(Protocol):
         """The lines of these services; with `follow` until all have ended or the caller stops, over restarts too."""
         ...
 
-    def run(self, project: ComposeProject, name: str, command: Sequence[str], stdin: bytes = b"", timeout: float = 10.0) -> Finished:
+    def run(
+        self, project: ComposeProject, name: str, command: Sequence[str], stdin: bytes = b"", timeout: float = 10.0
+    ) -> Finished:
         """Run a command inside a service: `docker exec`, or the same program beside it on loopback."""
         ...
 
