@@ -14,6 +14,7 @@ from votesync_cli.engines import local_services
 from votesync_cli.engines.base import Finished, Observed
 from votesync_cli.engines.local_lives import Lives
 from votesync_cli.engines.local_ports import LOOPBACK, rewriter
+from votesync_cli.engines.local_spawn import as_user
 from votesync_cli.engines.local_state import Record
 from votesync_cli.errors import CommandFailed, TimedOut
 
@@ -42,9 +43,6 @@ def run(
     Raises: TimedOut, CommandFailed where there is no such program.
     """
     words = local_services.command(command, rewriter(ports))
-    identity: dict[str, object] = (
-        {} if record.user is None else {"user": record.user[0], "group": record.user[1], "extra_groups": []}
-    )
     try:
         done = subprocess.run(
             words,
@@ -54,7 +52,7 @@ def run(
             check=False,
             env=record.environment,
             cwd=directory,
-            **identity,  # type: ignore[call-overload]  # a mapping cannot say which keywords it holds
+            **as_user(record.user),
         )
     except subprocess.TimeoutExpired:
         raise TimedOut(

@@ -16,6 +16,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from votesync_cli.engines.local_processes import MARK, PART
 from votesync_cli.errors import EnvironmentFault
@@ -62,7 +63,6 @@ def spawn(
 
     Raises: EnvironmentFault where the machine cannot start it.
     """
-    identity: dict[str, object] = {} if user is None else {"user": user[0], "group": user[1], "extra_groups": []}
     try:
         with log.open("ab", buffering=0) as output:
             if user is not None:
@@ -77,15 +77,20 @@ def spawn(
                 start_new_session=True,
                 pass_fds=keep,
                 check=True,
-                **identity,  # type: ignore[call-overload]  # a mapping cannot say which keywords it holds
+                **as_user(user),
             )
         pids = dict(word.split("=") for word in made.stdout.decode("ascii").split())
         return int(pids["supervisor"]), int(pids["service"])
-    except (OSError, KeyError, subprocess.SubprocessError) as error:
+    except (OSError, KeyError, ValueError, subprocess.SubprocessError) as error:
         raise EnvironmentFault(
             f"A process for {log.stem} cannot be started: {error}.",
             "Look at the limits of this user (ulimit -u -n) and free some memory.",
         ) from None
+
+
+def as_user(user: tuple[int, int] | None) -> dict[str, Any]:
+    """What `subprocess` needs to run a program as this (uid, gid), and with no group besides."""
+    return {} if user is None else {"user": user[0], "group": user[1], "extra_groups": []}
 
 
 def exit_code(exit_file: Path) -> int | None:
