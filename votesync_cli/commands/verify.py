@@ -16,11 +16,12 @@ from votesync_cli.commands.context import compose_file, open_engine, read_projec
 from votesync_cli.compose import ComposeProject
 from votesync_cli.errors import EnvironmentFault, VotesyncError
 from votesync_cli.options import Common
+from votesync_cli.verify import selftest
 from votesync_cli.verify.check import Evidence, check
 from votesync_cli.verify.history import Histories, read_histories
 from votesync_cli.verify.reader import Progress
-from votesync_cli.verify.rules_journal import JournalJudge, journal_dirs
-from votesync_cli.verify.rules_votes import VotesJudge
+from votesync_cli.verify.rules_journal import JOURNAL_DIR, journal_dirs
+from votesync_cli.verify.selftest import SelfTest
 from votesync_cli.verify.verdict import Report
 from votesync_cli.verify.votebook import VoteBook, load_votes
 
@@ -41,6 +42,8 @@ JournalsOption = Annotated[
     Path | None, typer.Option("--journals", metavar="DIR", help="The nodes' data directories; default: the cluster's.")
 ]
 
+SelfTestOption = Annotated[bool, typer.Option("--self-test", help="Damage copies of the file and show that each is caught.")]
+
 
 def verify(
     common: Common,
@@ -48,7 +51,8 @@ def verify(
     history: HistoryOption = None,
     votes: VotesOption = None,
     journals: JournalsOption = None,
-) -> Report:
+    self_test: SelfTestOption = False,
+) -> Report | SelfTest:
     """Check that a file keeps the rules; exit code 1 where it breaks one, 3 where there is nothing to check."""
     project = _project_of(common, file)
     path = file if file is not None else _own_file(common, project)
@@ -61,9 +65,11 @@ def verify(
                 histories=_histories(path, history),
                 moment=moment,
                 votes=_votes(common, project, votes, notes),
-                journals=_journals(project, path, journals),
+                journals=_journals(project, journals),
                 notes=tuple(notes),
             )
+        if self_test:
+            return selftest.self_test(path, evidence)
         return check(path, evidence, size if path.is_file() else None, _bar(size))
     except OSError as error:
         raise _unreadable(Path(error.filename or path), error) from error
@@ -101,7 +107,7 @@ def _histories(file: Path, given: Path | None) -> Histories | None:
     return read_histories(paths) if paths else None
 
 
-def _votes(common: Common, project: ComposeProject | None, given: Path | None, notes: list[str]) -> VotesJudge | None:
+def _votes(common: Common, project: ComposeProject | None, given: Path | None, notes: list[str]) -> VoteBook | None:
     """The vote logs of a file or a directory, else those that the project's engine has; None where there are none."""
     if given is not None:
         paths = sorted([*given.glob("*.log"), *given.glob("*.jsonl")]) if given.is_dir() else [given]
@@ -114,7 +120,7 @@ def _votes(common: Common, project: ComposeProject | None, given: Path | None, n
             return None
     else:
         return None
-    return VotesJudge(book) if book.events else None
+    return book if book.events else None
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -135,16 +141,12 @@ def _logged(common: Common, project: ComposeProject) -> VoteBook:
         return load_votes(lines())
 
 
-def _journals(project: ComposeProject | None, file: Path, given: Path | None) -> JournalJudge | None:
-    """The journals under a directory, else those of the project's nodes; None where there are none."""
+def _journals(project: ComposeProject | None, given: Path | None) -> list[Path]:
+    """The data directories under a directory, else those of the project's nodes; none where no journal is there."""
     if given is not None:
-        found = journal_dirs(given)
-    elif project is not None:
-        found = [node.data_dir for node in project.nodes if node.data_dir is not None]
-        found = found if any((path / "journal").exists() for path in found) else []
-    else:
-        return None
-    return JournalJudge(file, found) if found else None
+        return journal_dirs(given)
+    found = [node.data_dir for node in project.nodes if node.data_dir is not None] if project is not None else []
+    return found if any((path / JOURNAL_DIR).exists() for path in found) else []
 
 
 # --- telling ---

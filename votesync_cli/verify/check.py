@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from votesync_cli.verify.findings import Earlier, Judge, Judged, block_place
 from votesync_cli.verify.history import Histories
 from votesync_cli.verify.reader import End, Fault, Progress, Run, read
 from votesync_cli.verify.rules_file import Complete, Framing, Order, SessionOrder
 from votesync_cli.verify.rules_history import HistoryJudge
+from votesync_cli.verify.rules_journal import JournalJudge
+from votesync_cli.verify.rules_votes import VotesJudge
 from votesync_cli.verify.verdict import Counterexample, Place, Report, Status, Verdict
+from votesync_cli.verify.votebook import VoteBook
 
 RULES = (
     "framing", "order", "session-order", "complete",
@@ -29,26 +31,18 @@ _NEEDS |= dict.fromkeys(("no-duplicate", "no-invention", "real-time"), _NEEDS["n
 _NEEDS["majority"] = _NEEDS["one-writer"]
 
 
-class VotesJudge(Judge, Protocol):
-    """The judge of the vote logs can also say which votes stand behind a line."""
-
-    def votes_for(self, line: int) -> Sequence[Mapping[str, Any]]:
-        """The events about the round that holds `line`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What there is beside the file; `notes` tells people what could not be had.
 
-    `moment` is (boot, monotonic microseconds) when the size of the file was taken: what was acknowledged later need not
-    stand in it. Without one, everything must.
+    `journals` are the nodes' data directories. `moment` is (boot, monotonic microseconds) when the size of the file was
+    taken: what was acknowledged later need not stand in it. Without one, everything must.
     """
 
     histories: Histories | None = None
     moment: tuple[str, int] = ("", 0)
-    votes: VotesJudge | None = None
-    journals: Judge | None = None
+    votes: VoteBook | None = None
+    journals: Sequence[Path] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -63,7 +57,11 @@ def check(path: Path, evidence: Evidence, size: int | None = None, progress: Pro
     judges: list[Judge] = [framing, Order(), sessions, complete]
     if evidence.histories is not None:
         judges.append(HistoryJudge(evidence.histories, evidence.moment))
-    judges += [judge for judge in (evidence.votes, evidence.journals) if judge is not None]
+    votes = VotesJudge(evidence.votes) if evidence.votes is not None else None
+    if votes is not None:
+        judges.append(votes)
+    if evidence.journals:
+        judges.append(JournalJudge(path, evidence.journals))
     end = _pass(path, judges, size, progress)
     complete.is_growing = path.stat().st_size > end.size
     results = {judged.rule: judged for judge in judges for judged in judge.finish(end)}
@@ -74,7 +72,7 @@ def check(path: Path, evidence: Evidence, size: int | None = None, progress: Pro
         rounds=framing.rounds,
         sessions=sessions.sessions,
         seconds=time.monotonic() - started,
-        verdicts=tuple(_verdict(path, rule, results.get(rule), evidence.votes) for rule in RULES),
+        verdicts=tuple(_verdict(path, rule, results.get(rule), votes) for rule in RULES),
         notes=evidence.notes,
     )
 

@@ -50,9 +50,11 @@ class SessionHistory:
         self.acked = array("q")
         self.failed: set[int] = set()
         self.holes: set[int] = set()  # numbers that the history passes over
+        self.elsewhere: set[int] = set()  # those of them that a batch began behind: somebody else used the session
         self.resends: list[tuple[int, int, int]] = []  # first index, last index, node
         self.boots: list[tuple[int, str]] = []  # index from which on `invoked` is of this boot's clock
         self.is_open = False  # a batch began and did not end
+        self._begun = first
         self._blob = bytearray()
         self._ends: array[int] | None = None  # None as long as each text is its number
         self._places: dict[tuple[int, bytes], list[int]] | None = None
@@ -90,9 +92,10 @@ class SessionHistory:
 
     # --- filling ---
 
-    def begin(self, boot: str) -> None:
+    def begin(self, first: int, boot: str) -> None:
         """A batch starts or goes on."""
         self.is_open = True
+        self._begun = first
         if not self.boots or self.boots[-1][1] != boot:
             self.boots.append((len(self), boot))
 
@@ -104,7 +107,7 @@ class SessionHistory:
                 self.invoke(seqs[known:], times[known:], texts[known:], nodes[known:], monos[known:])
             return
         if known < 0:
-            self._pass_over(-known)
+            self._pass_over(-known, elsewhere=seqs[0] == self._begun)
         self._note_texts(seqs[0], texts)
         self.times.extend(times)
         self.nodes.extend(nodes)
@@ -129,9 +132,11 @@ class SessionHistory:
         """Whether the client was told that the message is in the file."""
         return self.acked[index] != NEVER
 
-    def _pass_over(self, count: int) -> None:
+    def _pass_over(self, count: int, *, elsewhere: bool) -> None:
         start = len(self)
         self.holes.update(range(start, start + count))
+        if elsewhere:
+            self.elsewhere.update(range(start, start + count))
         self._note_texts(self.first + start, [b""] * count)
         self.times.extend(repeat(-1, count))
         self.nodes.extend(repeat(0, count))
@@ -236,7 +241,7 @@ class Histories:
                 boot = str(event.get("boot", ""))
                 self.boots.add(boot)
                 self._boot[key] = boot
-                self._session(key, first).begin(boot)
+                self._session(key, first).begin(first, boot)
             case {"event": "invoke", "seq": int(seq), "time": int(time), "text": str(text), "node": int(node), "mono": int(at)}:
                 self._session(key, seq).invoke([seq], [time], [text.encode()], [node], [at])
             case {"event": "ok", "seq": int(seq), "mono": int(mono)} if key in self.sessions:

@@ -154,7 +154,7 @@ class HistoryJudge:
         history = session.history
         older = history.first > 1 and session.expected == 0
         newer = history.is_open and session.expected >= len(history)
-        if older or newer or session.expected in history.holes:
+        if older or newer or session.expected in history.elsewhere:
             self._strange[history.name] += 1
             return
         here = place_of(run, place)

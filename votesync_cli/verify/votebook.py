@@ -13,7 +13,10 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from node_runtime import votelog
+from node_runtime.messages import MAX_NODES
 from node_runtime.votelog import Event
+
+_MOST_IN_A_BALLOT = 65_536  # rounds: a frame has 8 MiB, a round more than 128 bytes
 
 
 class Ballot(NamedTuple):
@@ -146,8 +149,10 @@ class VoteBook:
 
     def add(self, event: Event) -> None:
         """The next event of its node's log. Fields that are not what they should be make the event count nothing."""
-        self.events += 1
         node, kind = event["node"], event["event"]
+        if not 0 <= node < MAX_NODES:
+            return
+        self.events += 1
         if kind == "start":
             self._start(event)
             return
@@ -169,9 +174,7 @@ class VoteBook:
 
     def _start(self, event: Event) -> None:
         node, held = event["node"], event.get("last")
-        log = self.logs.get(node)
-        if log is None or (held == 0 and not event.get("recovering")):
-            log = self.logs[node] = NodeLog()  # a node's first life, or the cluster was made anew
+        log = self.logs.setdefault(node, NodeLog())
         log.lives.append(Life(held if isinstance(held, int) else None))
         log.granting = None
         if isinstance(event.get("nodes"), int):
@@ -196,6 +199,8 @@ class VoteBook:
         first, last, node = int(event["first"]), int(event["round"]), int(event["node"])
         if not event.get("ok"):
             return
+        if not last - _MOST_IN_A_BALLOT < first <= last:
+            raise ValueError("no ballot is that large")
         self._yes(last, str(event["digest"]), node)
         for index in range(first, last):
             self.ranged.setdefault(index, []).append(Ranged(node, int(event["term"])))
@@ -267,6 +272,8 @@ class VoteBook:
         life.place = max(life.place, (term, index))
 
     def _yes(self, index: int, digest: str, node: int) -> None:
+        if not 0 <= node < MAX_NODES:
+            raise ValueError("no such node")
         key = (index, digest)
         self.votes[key] = self.votes.get(key, 0) | 1 << node
 
@@ -295,11 +302,22 @@ def nodes_of(bits: int) -> list[int]:
 def load_votes(lines: Iterable[bytes]) -> VoteBook:
     """Read vote logs: the lines of each node in the order of its log, those of different nodes in any.
 
-    What `docker compose logs` puts before a line is passed over, and so is any line that is no event.
+    What `docker compose logs` puts before a line is passed over, and so is any line that is no event. A node that had
+    rounds and starts with none was made anew (`up --fresh`): what the logs say of the cluster before is forgotten.
     """
-    book = VoteBook()
+    book, newest = VoteBook(), 0
+    made: dict[int, int] = {}  # how often a node's cluster was made anew in its log
+    reached: dict[int, int] = {}
     for line in lines:
         event = votelog.decode(line[max(0, line.find(b"{")) :])
-        if event is not None:
+        if event is None:
+            continue
+        node, index = event["node"], event.get("round", 0)
+        if event["event"] == "start" and event.get("last") == 0 and not event.get("recovering") and reached.get(node):
+            made[node], reached[node] = made.get(node, 0) + 1, 0
+            if made[node] > newest:
+                book, newest = VoteBook(), made[node]
+        reached[node] = max(reached.get(node, 0), index if isinstance(index, int) else 0)
+        if made.get(node, 0) == newest:
             book.add(event)
     return book

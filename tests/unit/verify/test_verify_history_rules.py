@@ -239,3 +239,18 @@ def test_a_client_that_was_killed_goes_on_in_the_same_history(tmp_path: Path) ->
     path = write_history(tmp_path / "h.jsonl", [*lines[:middle], again, resend, *lines[middle:]])
     found = verdicts(tmp_path, file_of([[row for row in rows if row[1] == "1"] for rows in ROUNDS]), [path])
     assert [found[rule].status for rule in HISTORY_RULES] == [Status.PASS] * 4
+
+
+def test_numbers_that_somebody_else_used_are_not_judged(tmp_path: Path) -> None:
+    """A batch that begins behind a gap: the session was used by `send` meanwhile. A gap inside a batch is another thing."""
+    rounds: list[list[Row]] = [[(0, "a", 5 + n, str(n))] for n in range(1, 9)]
+    lines = history_lines(rounds, "a")
+    second = [line for line in lines if line.get("seq", 0) >= 6]
+    again = lines[0] | {"from": 6, "to": 8}
+    first = [line for line in lines if 0 < line.get("seq", 0) <= 3]
+    path = write_history(tmp_path / "h.jsonl", [lines[0], *first, lines[-1], again, *second, lines[-1]])
+    found = verdicts(tmp_path, file_of(rounds), [path])
+    assert not failed(found)
+    assert "2 blocks of 1 session not" in found["no-invention"].detail
+    path = write_history(tmp_path / "h.jsonl", [lines[0], *first, *second, lines[-1]])
+    assert failed(verdicts(tmp_path, file_of(rounds), [path])) == {"no-invention"}
