@@ -11,6 +11,7 @@ says nothing for `hold_back` seconds is not waited for until it speaks again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,11 +40,6 @@ class _Waiting(NamedTuple):
     phase: int
     place: Place
     happening: Happening
-
-    @property
-    def rank(self) -> tuple[int, int, float, int, int]:
-        """The order between two rounds: a term's campaign, its leader (phase 1), what follows. It keeps each node's own."""
-        return (self.place.term, self.phase, self.place.ts, self.place.node, self.place.seq)
 
 
 class VoteStream:
@@ -183,4 +179,26 @@ class VoteStream:
         if chosen:
             gone = {id(waiting) for waiting in chosen}
             self._waiting = [waiting for waiting in self._waiting if id(waiting) not in gone]
-            out.extend(waiting.happening for waiting in sorted(chosen, key=lambda waiting: waiting.rank))
+            out.extend(waiting.happening for waiting in _in_order(chosen))
+
+
+def _in_order(chosen: list[_Waiting]) -> list[_Waiting]:
+    """The order between two rounds: by clock, but what the logs tell of elections outdoes the clocks.
+
+    What a node said before it voted for a leader stands before that leader's election, and what it said when it knew
+    the leader (or a later term) stands after it. Each node's own order is kept: these bounds never fall along its log.
+    """
+    elected: dict[int, tuple[float, frozenset[int | None]]] = {}
+    latest = 0.0
+    for waiting in sorted((w for w in chosen if w.phase == 1), key=lambda w: w.place.term):
+        latest = max(latest, waiting.place.ts)
+        votes = waiting.happening.detail.get("votes")
+        elected[waiting.place.term] = (latest, frozenset(map(whole, votes)) if isinstance(votes, list) else frozenset())
+
+    def rank(waiting: _Waiting) -> tuple[float, int, int, int, int]:
+        place, phase = waiting.place, waiting.phase
+        after = max((at for term, (at, _) in elected.items() if (term, 1) <= (place.term, phase)), default=0.0)
+        voted = (at for term, (at, votes) in elected.items() if (term, 1) > (place.term, phase) and place.node in votes)
+        return (min(max(place.ts, after), min(voted, default=math.inf)), place.term, phase, place.node, place.seq)
+
+    return sorted(chosen, key=rank)
