@@ -44,7 +44,7 @@ demo: $(STAMP) ## A cluster of five in .demo: start, break, go on, verify, stop
 	@mkdir -p .demo; cd .demo; vs="../$(BIN)/votesync --engine $(ENGINE)"; \
 	$$vs down -v >/dev/null 2>&1; rm -rf compose.yml shared_data .votesync; \
 	run() { printf '\n$$ votesync %s\n' "$$*"; $$vs "$$@"; }; \
-	run up --nodes 5 --messages 50 --rate 25 && run kill 2 && run status && run wait && run send "hello, $$USER" \
+	run up --nodes 5 --messages 50 --rate 25 && run kill 2 && run status && run wait && run send hello \
 	  && run start 2 && run tail --no-follow -n 5 && run verify; \
 	code=$$?; run down; exit $$code
 

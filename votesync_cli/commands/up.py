@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from votesync_cli import belongings, engines
 from votesync_cli import options as o
+from votesync_cli.cluster import DEFAULT_FILE, project_name
 from votesync_cli.commands.context import open_engine, say
 from votesync_cli.commands.file import Draft, draft_wanted, save
 from votesync_cli.commands.raising import Raising, Statuses
@@ -148,9 +152,16 @@ def _told(draft: Draft, engine: Engine, steps: tuple[Operation, ...], statuses: 
     head += f", led by node {facts['leader']}." if statuses else ", started without waiting."
     if not done:
         head += " There was nothing to do."
-    flags = f" -p {project.name}" if draft.project.name != draft.project.directory.name else ""
+    flags = _flags(project)
     lines = [f"  votesync {verb}{flags}".ljust(34) + what for verb, what in _NEXT]
     return Said("up", "\n".join([head, "Next:", *lines]), facts)
+
+
+def _flags(project: ComposeProject) -> str:
+    """What the next commands need to mean this project, when they are pasted into this shell."""
+    named = "" if project.name == project_name(None, os.environ, project.directory.name) else f" -p {project.name}"
+    default = project.file == Path(DEFAULT_FILE).absolute().resolve()
+    return named if default else f"{named} --file {shlex.quote(os.path.relpath(project.file))}"
 
 
 _NEXT = (
