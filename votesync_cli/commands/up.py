@@ -153,7 +153,9 @@ def _told(draft: Draft, engine: Engine, steps: tuple[Operation, ...], statuses: 
     if not done:
         head += " There was nothing to do."
     flags = _flags(project)
-    lines = [f"  votesync {verb}{flags}".ljust(34) + what for verb, what in _NEXT]
+    width = max(len(verb) for verb, _ in _NEXT) + len(flags)
+    commands = [(verb.format(last=len(project.nodes) - 1) + flags, what) for verb, what in _NEXT]
+    lines = [f"  votesync {command:<{width}}  {what}" for command, what in commands]
     return Said("up", "\n".join([head, "Next:", *lines]), facts)
 
 
@@ -168,6 +170,6 @@ _NEXT = (
     ("tail -f", "watch the votes"),
     ("wait", "until every client has finished"),
     ("verify", "check shared_data/output.txt"),
-    ("kill 2", "break something"),
+    ("kill {last}", "break something"),
     ("down", "stop and remove it all"),
 )
