@@ -258,6 +258,8 @@ class RoundTable:
             notes.append("decided, not known to be written")
         elif view.state == "open":
             notes.append("proposed, not known to be decided")
+        elif view.leader is None:
+            notes.append(f"its proposal is in no log; node {view.finisher} saw it written in term {view.finished_term}")
         elif view.inherited:
             notes.append(f"completed by node {view.finisher} in term {view.finished_term}")
         if shape.votes != "full":

@@ -110,6 +110,20 @@ def test_every_happening_has_a_sentence_and_a_mood() -> None:
         assert mood(folded.happening) in {"good", "bad", "event"}
 
 
+def test_a_round_whose_proposal_is_in_no_log_says_so() -> None:
+    maker = LogMaker(3)
+    maker.elect(0)
+    maker.burst()
+    maker.die_half_way(decided=False, logged=False)
+    maker.elect(1)
+    maker.burst()
+    stream = VoteStream(range(3))
+    for event in maker.merged():
+        stream.feed(event)
+    text = drawn(list(RoundTable((0, 1, 2), 100, zone=UTC).lines(stream.close())))
+    assert "its proposal is in no log; node 1 saw it written in term 2" in text
+
+
 def test_a_node_lost_by_many_is_one_line() -> None:
     lost = [Happening("peer_down", node, 1, EPOCH, {"peer": 4, "reason": "closed"}) for node in (0, 2, 0)]
     (folded,) = fold(lost)
