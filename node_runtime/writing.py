@@ -199,7 +199,7 @@ def on_grant(core: CoreState, sender: NodeId, grant: Grant) -> None:
         _relay(core, core.role, grant)
         return
     if (grant.term, grant.round, grant.attempt, grant.turn) > core.done:
-        _perform(core, grant, turns, core.me)
+        _perform(core, grant, turns, leader)
 
 
 def unpark(core: CoreState) -> None:

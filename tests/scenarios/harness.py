@@ -14,8 +14,10 @@ from node_runtime.state import (
     Compared,
     FileShort,
     FileSynced,
+    Follower,
     HardState,
     Input,
+    Leader,
     Output,
     Persisted,
     Received,
@@ -68,6 +70,25 @@ class Peer:
         back += [FileShort() for end in out.check if len(self.group.file) < end]
         self.events += out.trace
         return back
+
+    @property
+    def leading(self) -> Leader:
+        """What it holds as a leader, decided in office or not."""
+        assert isinstance(self.state.role, Leader)
+        return self.state.role
+
+    @property
+    def deadline(self) -> int:
+        """When it stands for election."""
+        assert not isinstance(self.state.role, Leader)
+        return self.state.role.deadline
+
+    def patience(self, until: int) -> None:
+        """It stands for election at this tick and hears no leader until then."""
+        assert not isinstance(self.state.role, Leader)
+        self.state.role.deadline = until
+        if isinstance(self.state.role, Follower):
+            self.state.role.heard = -(1 << 40)
 
     def _compare(self, order: Compare) -> Compared:
         log, file = self.state.log, self.group.file
@@ -135,7 +156,7 @@ class Group:
     def elect(self, me: int = 0) -> Peer:
         """Node `me` becomes the leader, before anybody else's time is up."""
         for peer in self.peers:
-            peer.state.role.deadline = self.now + (0 if peer.me == me else 10_000 * MILLI)  # type: ignore[union-attr]
+            peer.patience(self.now + (0 if peer.me == me else 10_000 * MILLI))
         self.peers[me].feed()
         self.deliver()
         assert self.peers[me].state.leads
@@ -153,10 +174,10 @@ class Group:
 
 def solo(
     me: int = 0, nodes: int = 3, *, term: int = 0, voted_for: int | None = None, recovering: bool = False,
-    journal: Iterable[Round] = (), decided: int = 0, synced: int = 0, policy: Policy = Policy.TURNS, **options: int,
+    journal: Iterable[Round] = (), decided: int = 0, synced: int = 0, **options: int,
 ) -> Peer:  # fmt: skip
     """One core alone, with this behind it; what it says stays on the wire of `group`."""
-    group = Group(nodes, policy, **options)
+    group = Group(nodes, Policy.TURNS, **options)
     return group.restart(
         me, hard=HardState(term, voted_for, recovering), journal=list(journal), decided=decided, synced=synced
     )

@@ -36,12 +36,12 @@ def test_an_election_as_it_is_spoken() -> None:
 
 def test_rule_29_asking_changes_no_term_gives_no_vote_and_puts_nothing_off() -> None:
     peer = solo(term=4)
-    before = peer.state.role.deadline  # type: ignore[union-attr]
+    before = peer.deadline
     peer.group.now += 10 * MILLI
     out = step(peer, (1, VoteRequest(5, 9, 9, pre=True)))
     assert out.early == [(1, VoteReply(4, 5, True, True))]
     assert (out.state, peer.state.term, peer.state.voted_for) == ([], 4, None)
-    assert peer.state.role.deadline == before  # type: ignore[union-attr]
+    assert peer.deadline == before
     assert step(peer, (2, VoteRequest(5, 9, 9, pre=True))).early == [(2, VoteReply(4, 5, True, True))]
 
 

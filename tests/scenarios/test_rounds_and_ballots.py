@@ -36,9 +36,9 @@ def durable(peer: Peer) -> None:
     peer.core.step(peer.group.now, [Persisted(last.index, last.term)])
 
 
-def seated(nodes: int = 3, **options: int) -> Peer:
+def seated(nodes: int = 3, rounds_in_flight: int = 4) -> Peer:
     """A leader that has decided its no-op."""
-    peer = lead(solo(nodes=nodes, **options))
+    peer = lead(solo(nodes=nodes, rounds_in_flight=rounds_in_flight))
     last = peer.state.log.last
     step(peer, *((node, yes(last.index, peer.state.term)) for node in peer.state.peers))
     assert peer.state.leads
@@ -197,8 +197,8 @@ def test_rule_14_the_match_index_only_grows() -> None:
     propose(peer, msg())
     step(peer, (1, yes(2, 1)))
     step(peer, (1, yes(1, 1)), (1, yes(0, 1)))
-    assert peer.state.role.peers[1].match == 2  # type: ignore[union-attr]
-    assert peer.state.role.peers[1].next == 3  # type: ignore[union-attr]
+    assert peer.leading.peers[1].match == 2
+    assert peer.leading.peers[1].next == 3
 
 
 def test_rule_14_a_no_never_takes_back_what_was_confirmed() -> None:
@@ -206,13 +206,13 @@ def test_rule_14_a_no_never_takes_back_what_was_confirmed() -> None:
     propose(peer, msg())
     step(peer, (1, yes(2, 1)))
     step(peer, (1, Vote(1, 99, 0, No.GAP)))
-    assert (peer.state.role.peers[1].match, peer.state.role.peers[1].next) == (2, 3)  # type: ignore[union-attr]
+    assert (peer.leading.peers[1].match, peer.leading.peers[1].next) == (2, 3)
 
 
 def test_rule_14_a_stale_no_is_dropped() -> None:
     peer = lead(solo(journal=noops(*[1] * 9), term=1))
-    progress = peer.state.role.peers[1]  # type: ignore[union-attr]
-    asked = peer.state.role.request  # type: ignore[union-attr]
+    progress = peer.leading.peers[1]
+    asked = peer.leading.request
     step(peer, (1, Vote(2, asked, 6, No.CONFLICT)))
     assert progress.next == 7
     step(peer, (1, Vote(2, asked, 3, No.CONFLICT)))
@@ -224,7 +224,7 @@ def test_rule_14_a_stale_no_is_dropped() -> None:
 def test_rule_14_a_vote_for_what_the_leader_does_not_have_is_dropped() -> None:
     peer = seated()
     step(peer, (1, yes(9, 1)))
-    assert peer.state.role.peers[1].match == 1  # type: ignore[union-attr]
+    assert peer.leading.peers[1].match == 1
 
 
 def test_rule_15_durable_up_to_is_a_pair() -> None:
@@ -247,7 +247,7 @@ def test_rule_17_rounds_in_flight_are_bounded() -> None:
     for seq in range(1, 6):
         propose(peer, msg(seq=seq, time=seq))
     assert peer.state.log.last.index - peer.state.log.decided == 2
-    assert peer.state.role.gathering.count == 3  # type: ignore[union-attr]
+    assert peer.leading.gathering.count == 3
 
 
 def test_rule_17_rounds_that_are_decided_but_not_written_are_bounded_too() -> None:
@@ -269,7 +269,7 @@ def test_rule_17_a_peer_that_does_not_answer_gets_a_window_and_no_more() -> None
     for seq in range(1, 3 * WINDOW):
         group.submit(0, msg("a", seq, seq))
         group.advance(10)
-    progress = leader.state.role.peers[2]  # type: ignore[union-attr]
+    progress = leader.leading.peers[2]
     assert leader.state.log.last.index - progress.match > 2 * WINDOW
     assert progress.next - progress.match <= WINDOW + 1
 

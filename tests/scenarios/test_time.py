@@ -39,10 +39,10 @@ def test_rule_48_what_ticks_count_from_does_not_matter() -> None:
 def test_rule_48_time_that_steps_back_stands_still() -> None:
     peer = solo()
     peer.core.step(100 * MILLI, [])
-    deadline = peer.state.role.deadline  # type: ignore[union-attr]
+    deadline = peer.deadline
     peer.core.step(0, [Received(1, heartbeat(log_of([]), 1))])
     assert peer.state.now == 100 * MILLI
-    assert peer.state.role.deadline >= deadline  # type: ignore[union-attr]
+    assert peer.deadline >= deadline
 
 
 def test_rule_49_a_follower_that_wakes_late_hears_its_leader_first() -> None:

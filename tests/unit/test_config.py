@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,7 +65,7 @@ def configs(draw: st.DrawFn) -> NodeConfig:
     count = draw(st.integers(1, 9))
     hosts = st.sampled_from(["cluster_sync_1", "10.0.0.7", "::1", "a-b.c"])
     peers = {node: Address(draw(hosts), draw(st.integers(1, 65535))) for node in range(count)}
-    values = {}
+    values: dict[str, Any] = {}
     for name, least, most in TUNABLES.values():
         if name in {"election_min_ms", "election_max_ms", "heartbeat_ms"}:
             continue
