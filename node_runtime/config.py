@@ -206,7 +206,7 @@ def _tunables(env: Mapping[str, str]) -> Tunables:
         if not least <= value <= most:
             raise ConfigError(variable, env[variable], f"a number from {least:g} to {most:g}")
         values[name] = value
-    tunables = Tunables(**values)  # type: ignore[arg-type]
+    tunables = Tunables(**values)  # type: ignore[arg-type]  # each value has its field's own type
     if tunables.election_max_ms <= tunables.election_min_ms:
         raise ConfigError("ELECTION_MAX_MS", tunables.election_max_ms, "more than ELECTION_MIN_MS")
     if tunables.heartbeat_ms * 2 > tunables.election_min_ms:

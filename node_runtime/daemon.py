@@ -45,7 +45,7 @@ def main(env: Mapping[str, str]) -> int:
     except NodeError as error:
         print(f"votesync node: {error}", file=sys.stderr, flush=True)
         return error.exit_code
-    except Exception as error:  # a bug: never go on after one (rules 54 and 56)
+    except Exception as error:  # noqa: BLE001 - a bug ends the process with one line and a code (rules 54 and 56)
         traceback.print_exc()
         print(f"votesync node: stopped by a bug: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return 1
@@ -117,7 +117,7 @@ def _check_prefix(config: NodeConfig, prefix: PrefixCheck, synced_end: int) -> N
     if prefix.mismatch_at is not None and prefix.mismatch_at < synced_end:
         raise SharedFileError(
             f"output.txt in {config.shared_dir} is not what this cluster wrote: it differs at byte {prefix.mismatch_at}. Put"
-            " the right one back, move it away to have it rebuilt, or run `votesync up --fresh`, which moves it and starts anew."
+            " the right one back, move it away to have it rebuilt, or run `votesync up --fresh`, which starts anew."
         )
 
 

@@ -106,7 +106,7 @@ class Log:
         if index >= first:
             return self._rounds[index - first]
         found = self._read(index, 1)
-        assert found and found[0].index == index, f"round {index} is not in the journal"
+        assert [round_.index for round_ in found[:1]] == [index], f"round {index} is not in the journal"
         return found[0]
 
     def point(self, index: int) -> Point:

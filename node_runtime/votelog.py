@@ -26,7 +26,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "ballot": ("round", "digest", "count", "offset", "size", "messages"),  # leader; messages = {node: [count, earliest time]}
     "vote": ("first", "round", "digest", "ok", "reason", "persist_us"),  # a follower's vote on rounds first..round
     "decided": ("round", "digest", "votes", "quorum_us"),  # leader; votes = {node: microseconds after the ballot}
-    "grant": ("round", "turn", "attempt", "turns", "more", "absent", "reason"),  # leader; turns = [[writer, messages, start, end]…]
+    "grant": ("round", "turn", "attempt", "turns", "more", "absent", "reason"),  # turns = [[writer, messages, start, end]…]
     "turn": ("round", "attempt", "turns", "position"),  # a writer: its turns of the round [[number, start, end]…]
     "written": ("round", "position", "late", "took_us"),  # leader; late = votes that came after the decision
     "timeout": ("round", "turn", "writer", "waited_us"),  # a turn that stalled
