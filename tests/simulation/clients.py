@@ -30,7 +30,7 @@ class Line:
                 checker.on_ack(world, session, seq, round_, offset)
         world.after(world.rng.randint(50, 300), lambda: self.client.on_acks(self, [row[0] for row in rows]))
 
-    def failed(self, session: str, seq: int, code: str, text: str, retry: bool) -> None:
+    def failed(self, session: str, seq: int, code: str, text: str, retry: bool, expected: int | None = None) -> None:
         """The node says no for now: the client tries again, perhaps elsewhere."""
         world = self.client.world
         world.after(world.rng.randint(5, 50) * MILLI, lambda: self.client.on_failure(self))
