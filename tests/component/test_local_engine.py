@@ -243,6 +243,19 @@ def test_start_names_the_port_that_was_taken_meanwhile(engine: LocalEngine, wait
     assert seen(engine, waiter, "cluster_sync_1").exit_code == 137
 
 
+def test_a_place_for_reservations_that_cannot_be_used_is_named(
+    engine: LocalEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"votesync-{os.getuid()}").write_text("somebody else's")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(EnvironmentFault, match="is somebody else's"):
+        engine.prepare(project(tmp_path, node(tmp_path, 0)), lambda _: None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(EnvironmentFault, match="Ports cannot be reserved") as caught:
+        engine.prepare(project(tmp_path, node(tmp_path, 0)), lambda _: None)
+    assert "TMPDIR" in caught.value.hint
+
+
 def test_health_in_dockers_words(engine: LocalEngine, tmp_path: Path) -> None:
     directory = tmp_path / ".votesync" / "data" / "cluster_sync_1"
     made = project(tmp_path, node(tmp_path, 0, sick=True))

@@ -32,7 +32,7 @@ class Reservations:
         """Reserve a port: True where it is ours now, False where somebody listens on it or has reserved it."""
         if port in self.held:
             return True
-        handle = os.open(_register() / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+        handle = _open(port)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -99,6 +99,16 @@ def rewriter(ports: Mapping[str, Mapping[int, int]]) -> Callable[[str], str]:
         return f"{LOOPBACK}:{mapped}"
 
     return lambda text: pattern.sub(replace, text)
+
+
+def _open(port: int) -> int:
+    try:
+        return os.open(_register() / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"Ports cannot be reserved in {tempfile.gettempdir()}: {error.strerror}.",
+            "Set TMPDIR to a directory that you can write to.",
+        ) from None
 
 
 def _register() -> Path:
