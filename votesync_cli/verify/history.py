@@ -16,10 +16,12 @@ from operator import lt
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from node_runtime.messages import MAX_NODES
 from votesync_cli.verify.verdict import Place
 
 NEVER = 2**63 - 1  # the acknowledgement that did not come, or whose clock says nothing
 _CHUNK = 256 * 1024
+_MOST_GAP = 1_000_000  # numbers of a session that somebody else may have used
 _INVOKE = re.compile(
     rb'\{"event":"invoke","session":"([\w.:-]++)","seq":(\d{1,16}+),"time":(\d{1,16}+),"text":"([^"\\\n]*+)",'
     rb'"node":(\d{1,2}+),"mono":(\d{1,18}+)\}\n'
@@ -100,18 +102,24 @@ class SessionHistory:
             self.boots.append((len(self), boot))
 
     def invoke(self, seqs: list[int], times: list[int], texts: list[bytes], nodes: list[int], monos: list[int]) -> None:
-        """Messages that follow one another. Numbers that were invoked before are left as they are."""
+        """Messages that follow one another. Numbers that were invoked before are left as they are.
+
+        Raises: ValueError, OverflowError for what no client writes.
+        """
+        if self.first + len(self) + _MOST_GAP < seqs[0] or not all(0 <= node < MAX_NODES for node in set(nodes)):
+            raise ValueError("no client writes this")
         known = self.first + len(self) - seqs[0]
         if known > 0:
             if known < len(seqs):
                 self.invoke(seqs[known:], times[known:], texts[known:], nodes[known:], monos[known:])
             return
+        stamps, through, clocks = array("q", times), array("B", nodes), array("q", monos)  # all or nothing
         if known < 0:
             self._pass_over(-known, elsewhere=seqs[0] == self._begun)
         self._note_texts(seqs[0], texts)
-        self.times.extend(times)
-        self.nodes.extend(nodes)
-        self.invoked.extend(monos)
+        self.times.extend(stamps)
+        self.nodes.extend(through)
+        self.invoked.extend(clocks)
         self.acked.extend(repeat(NEVER, len(times)))
 
     def ok(self, seqs: list[int], monos: list[int], boot: str) -> None:
@@ -210,18 +218,25 @@ class Histories:
             for line in lines.splitlines(keepends=True):  # texts with escapes: they must keep their place
                 self._other(line)
             return
-        for name, (seqs, times, texts, nodes, monos) in _by_session(invokes):
-            numbers, columns = list(map(int, seqs)), [list(map(int, column)) for column in (times, nodes, monos)]
-            session = self._session(name, numbers[0])
-            for part in _stretches(numbers):
-                stamps, through, clocks = (column[part] for column in columns)
-                session.invoke(numbers[part], stamps, list(texts[part]), through, clocks)
+        for name, columns in _by_session(invokes):
+            self._invoke(name, columns)
         for name, (seqs, monos) in _by_session(oks):
             numbers, clocks = list(map(int, seqs)), list(map(int, monos))
             for part in _stretches(numbers) if name in self.sessions else ():
                 self.sessions[name].ok(numbers[part], clocks[part], self._boot.get(name, ""))
         for line in others:
             self._other(line)
+
+    def _invoke(self, name: bytes, columns: tuple[tuple[bytes, ...], ...]) -> None:
+        seqs, times, texts, nodes, monos = columns
+        numbers, rest = list(map(int, seqs)), [list(map(int, column)) for column in (times, nodes, monos)]
+        session = self._session(name, numbers[0])
+        for part in _stretches(numbers):
+            stamps, through, clocks = (column[part] for column in rest)
+            try:
+                session.invoke(numbers[part], stamps, list(texts[part]), through, clocks)
+            except (ValueError, OverflowError):
+                self.unread += len(stamps)
 
     def _session(self, name: bytes, first: int) -> SessionHistory:
         session = self.sessions.get(name)
@@ -230,6 +245,12 @@ class Histories:
         return session
 
     def _other(self, line: bytes) -> None:
+        try:
+            self._event(line)
+        except (ValueError, OverflowError):
+            self.unread += 1
+
+    def _event(self, line: bytes) -> None:
         event = _event(line)
         name = event.get("session")
         if not isinstance(name, str):

@@ -21,7 +21,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands: a line (from 1) of `source`, or of the checked file where `source` is empty."""
+    """Where something stands: a line (from 1, 0 unknown) of `source`, or of the checked file where `source` is empty."""
 
     line: int
     text: str
@@ -164,7 +164,7 @@ def _placed(place: Place) -> Iterator[str]:
     """The lines of a place with their numbers; the blank at a line's end is shown by the bar behind it."""
     source = f"{place.source} " if place.source else ""
     for number, line in enumerate(place.text.split("\n"), place.line):
-        yield f"  {source}{number:>8} | {line}"
+        yield f"  {source}{number or '':>8} | {line}"
 
 
 def plural(count: int, noun: str) -> str:

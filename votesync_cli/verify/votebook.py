@@ -1,15 +1,16 @@
 """The nodes' vote logs as evidence: who proposed, who voted, who was granted a turn and who wrote (docs/VOTELOG.md).
 
-The order of events is that of each node's own log; no clock is read. Memory: a few hundred bytes a round. A node that
+The order of events is that of each node's own log; no clock is read. Memory: one to two kilobytes a round. A node that
 is killed loses the last lines it had not written yet, and a log may begin after the cluster did; both are known here,
 so that a line that may be missing is not taken for a vote that was not given.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 from node_runtime import votelog
@@ -38,25 +39,24 @@ class Ranged(NamedTuple):
     term: int
 
 
-class Turns(NamedTuple):
-    """What one node wrote under one grant: (first turn's number, start, end) of each stretch."""
+class Stretch(NamedTuple):
+    """Neighbouring turns, from `turn` on, that one node wrote in one go under one grant: bytes [start, end)."""
 
     node: int
     term: int
     round: int
     attempt: int
-    stretches: tuple[tuple[int, int, int], ...]
+    turn: int
+    start: int
+    end: int
 
 
 class Granted(NamedTuple):
-    """A permission: the turns from `turn` on as (owner, start, end); `more` are not listed."""
+    """A permission: the turns from `turn` on, each three numbers of `turns` (owner, start, end); `more` are not listed."""
 
     leader: int
-    term: int
-    round: int
-    attempt: int
     turn: int
-    turns: tuple[tuple[int, int, int], ...]
+    turns: array[int]
     more: int
 
 
@@ -106,7 +106,7 @@ class VoteBook:
         self.decided: dict[int, set[str]] = {}
         self.granted: dict[tuple[int, int, int], Granted] = {}
         self.leaders: dict[int, int] = {}  # by term
-        self.turns: list[Turns] = []
+        self._written_by = array("q")  # `Stretch`es, one behind the other
         self.misdeeds: list[Misdeed] = []
         self.events = 0
 
@@ -166,7 +166,7 @@ class VoteBook:
         if take is not None:
             try:
                 take(log, event)
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 self.events -= 1
 
     def _accuse(self, what: str, *events: Event) -> None:
@@ -215,33 +215,28 @@ class VoteBook:
         self._reach(log, int(event["term"]), index)
 
     def _grant(self, log: NodeLog, event: Event) -> None:
-        turns = tuple((int(owner), int(start), int(end)) for owner, _, start, end in event["turns"])
-        granted = Granted(
-            int(event["node"]), int(event["term"]), int(event["round"]), int(event["attempt"]), int(event["turn"]), turns,
-            int(event["more"]),
-        )  # fmt: skip
-        key = (granted.term, granted.round, granted.attempt)
-        self._lead(granted.term, event)
+        key = (int(event["term"]), int(event["round"]), int(event["attempt"]))
+        turns = array("q", [int(cell) for owner, _, start, end in event["turns"] for cell in (owner, start, end)])
+        granted = Granted(int(event["node"]), int(event["turn"]), turns, int(event["more"]))
+        self._lead(key[0], event)
         if key in self.granted:
-            self._accuse(f"attempt {granted.attempt} of round {granted.round} was granted twice in term {granted.term}", event)
+            self._accuse(f"attempt {key[2]} of round {key[1]} was granted twice in term {key[0]}", event)
         elif key <= log.turned:
-            self._accuse(f"round {granted.round} was granted after a later grant of the same leader", event)
-        elif self._overlaps(log, granted):
+            self._accuse(f"round {key[1]} was granted after a later grant of the same leader", event)
+        elif self._overlaps(log, key):
             assert log.granting is not None
-            self._accuse(
-                f"round {granted.round} was granted while round {log.granting['round']} was not written", log.granting, event
-            )
+            self._accuse(f"round {key[1]} was granted while round {log.granting['round']} was not written", log.granting, event)
         self.granted[key] = granted
         log.granting = event
         log.turned = key
-        self._reach(log, granted.term, granted.round)
+        self._reach(log, *key[:2])
 
-    def _overlaps(self, log: NodeLog, granted: Granted) -> bool:
+    def _overlaps(self, log: NodeLog, key: tuple[int, int, int]) -> bool:
         """Whether an earlier round is still being written; of a round that another leader proposed the end is not logged."""
         before = log.granting
-        if before is None or before["term"] != granted.term or before["round"] == granted.round:
+        if before is None or before["term"] != key[0] or before["round"] == key[1]:
             return False
-        return any(ballot.term == granted.term for ballot in self.ballots.get(before["round"], ()))
+        return any(ballot.term == key[0] for ballot in self.ballots.get(before["round"], ()))
 
     def _written(self, log: NodeLog, event: Event) -> None:
         if log.granting is not None and int(event["round"]) >= log.granting["round"]:
@@ -251,15 +246,13 @@ class VoteBook:
         log.granting = None
 
     def _turn(self, log: NodeLog, event: Event) -> None:
-        stretches = tuple((int(number), int(start), int(end)) for number, start, end in event["turns"])
-        node = int(event["node"])
-        turns = Turns(node, int(event["term"]), int(event["round"]), int(event["attempt"]), stretches)
-        key = turns[1:4]
+        key = (int(event["term"]), int(event["round"]), int(event["attempt"]))
+        stretches = [(event["node"], *key, int(number), int(start), int(end)) for number, start, end in event["turns"]]
+        self._written_by.extend(array("q", chain.from_iterable(stretches)))
         if key < log.turned:
-            self._accuse(f"node {node} wrote under a grant after it knew of a newer one", event)
+            self._accuse(f"node {event['node']} wrote under a grant after it knew of a newer one", event)
         log.turned = max(log.turned, key)
-        self.turns.append(turns)
-        self._reach(log, turns.term, turns.round)
+        self._reach(log, *key[:2])
 
     def _lead(self, term: int, event: Event) -> None:
         leader = self.leaders.setdefault(term, event["node"])
@@ -279,6 +272,11 @@ class VoteBook:
 
     # --- telling ---
 
+    def stretches(self) -> Iterator[Stretch]:
+        """What was written, node by node in the order of its log."""
+        columns = [iter(self._written_by)] * len(Stretch._fields)
+        return map(Stretch._make, zip(*columns, strict=True))
+
     def about(self, index: int) -> Iterator[Mapping[str, Any]]:
         """What the logs say about one round, as short events."""
         for ballot in self.ballots.get(index, ()):
@@ -289,9 +287,9 @@ class VoteBook:
             yield {"event": "votes", "round": index, "digest": ballot.digest, **votes}
         for vote in self.ranged.get(index, ()):
             yield {"event": "vote", "round": index, **vote._asdict()}
-        for turns in self.turns:
-            if turns.round == index:
-                yield {"event": "turn", **turns._asdict()}
+        for stretch in self.stretches():
+            if stretch.round == index:
+                yield {"event": "turn", **stretch._asdict()}
 
 
 def nodes_of(bits: int) -> list[int]:

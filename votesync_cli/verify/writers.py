@@ -17,9 +17,11 @@ belong. A node's `turn` line may list stretches that it wrote under an earlier a
 
 from __future__ import annotations
 
+import json
+
 from votesync_cli.verify.findings import Findings, Judged
 from votesync_cli.verify.verdict import Place, plural
-from votesync_cli.verify.votebook import Granted, Turns, VoteBook
+from votesync_cli.verify.votebook import Granted, Stretch, VoteBook
 
 _LOG = "vote log"
 
@@ -28,26 +30,24 @@ def judge_writers(book: VoteBook) -> Judged:
     """The verdict on `one-writer`."""
     findings = Findings()
     for misdeed in book.misdeeds:
-        findings.add(misdeed.what, *(Place(0, str(event), _LOG) for event in misdeed.events))
+        findings.add(misdeed.what, *(Place(0, json.dumps(event), _LOG) for event in misdeed.events))
     writers: dict[tuple[int, int, int, int], int] = {}
     unknown = 0
-    for turns in book.turns:
-        for stretch in turns.stretches:
-            grant = _grant_of(book, turns, stretch[0])
-            if grant is None:
-                if book.may_have_granted(turns.term, turns.round):
-                    unknown += 1
-                else:
-                    what = f"{_name(turns, stretch[0])} was written by node {turns.node} and never granted"
-                    findings.add(what, _place(turns))
-                continue
-            fault = _fault(turns, stretch, grant)
-            if fault:
-                findings.add(f"{_name(turns, stretch[0])} {fault}", _place(turns))
-            other = writers.setdefault((*turns[1:3], grant.attempt, stretch[0]), turns.node)
-            if other != turns.node:
-                what = f"{_name(turns, stretch[0])} was written by nodes {other} and {turns.node} under one grant"
-                findings.add(what, _place(turns))
+    for stretch in book.stretches():
+        grant = _grant_of(book, stretch)
+        if grant is None:
+            if book.may_have_granted(stretch.term, stretch.round):
+                unknown += 1
+            else:
+                _add(findings, f"was written by node {stretch.node} and never granted", stretch)
+            continue
+        attempt, granted = grant
+        fault = _fault(stretch, granted)
+        if fault:
+            _add(findings, fault, stretch)
+        other = writers.setdefault((stretch.term, stretch.round, attempt, stretch.turn), stretch.node)
+        if other != stretch.node:
+            _add(findings, f"was written by nodes {other} and {stretch.node} under one grant", stretch)
     detail = f"{plural(len(book.granted), 'grant')}, {plural(len(writers), 'turn')} written"
     needs = ""
     if unknown:
@@ -58,36 +58,35 @@ def judge_writers(book: VoteBook) -> Judged:
     return Judged("one-writer", detail, findings, needs)
 
 
-def _grant_of(book: VoteBook, turns: Turns, number: int) -> Granted | None:
+def _grant_of(book: VoteBook, stretch: Stretch) -> tuple[int, Granted] | None:
     """The latest attempt, up to the line's own, that granted this turn."""
-    for attempt in range(turns.attempt, -1, -1):
-        grant = book.granted.get((turns.term, turns.round, attempt))
-        if grant is not None and grant.turn <= number:
-            return grant
+    for attempt in range(stretch.attempt, -1, -1):
+        grant = book.granted.get((stretch.term, stretch.round, attempt))
+        if grant is not None and grant.turn <= stretch.turn:
+            return attempt, grant
     return None
 
 
-def _fault(turns: Turns, stretch: tuple[int, int, int], grant: Granted) -> str:
-    """What is wrong with a stretch of turns that one node wrote in one go; the grant lists only the first turns."""
-    number, start, end = stretch
-    at = start
-    for owner, first, last in grant.turns[number - grant.turn :]:
-        if at >= end:
+def _fault(stretch: Stretch, grant: Granted) -> str:
+    """What is wrong with turns that one node wrote in one go; the grant lists only the first of its turns."""
+    first = (stretch.turn - grant.turn) * 3
+    if first >= len(grant.turns):
+        return ""
+    at = stretch.start
+    for place in range(first, len(grant.turns), 3):
+        if at >= stretch.end:
             break
-        if first != at:
-            return f"was written at byte {at:,}, it belongs at byte {first:,}"
-        if turns.node not in (owner, grant.leader):
-            return f"was written by node {turns.node}; it belongs to node {owner}, and node {grant.leader} leads"
-        at = last
-    listed = number - grant.turn < len(grant.turns)
-    if listed and (at > end or (at < end and not grant.more)):
-        return f"was written up to byte {end:,}, it ends at byte {at:,}"
+        owner, start, end = grant.turns[place : place + 3]
+        if start != at:
+            return f"was written at byte {at:,}, it belongs at byte {start:,}"
+        if stretch.node not in (owner, grant.leader):
+            return f"was written by node {stretch.node}; it belongs to node {owner}, and node {grant.leader} leads"
+        at = end
+    if at > stretch.end or (at < stretch.end and not grant.more):
+        return f"was written up to byte {stretch.end:,}, it ends at byte {at:,}"
     return ""
 
 
-def _name(turns: Turns, number: int) -> str:
-    return f"turn {number} of round {turns.round} (term {turns.term}, attempt {turns.attempt})"
-
-
-def _place(turns: Turns) -> Place:
-    return Place(0, str(turns._asdict()), _LOG)
+def _add(findings: Findings, fault: str, stretch: Stretch) -> None:
+    name = f"turn {stretch.turn} of round {stretch.round} (term {stretch.term}, attempt {stretch.attempt})"
+    findings.add(f"{name} {fault}", Place(0, json.dumps({"event": "turn", **stretch._asdict()}), _LOG))

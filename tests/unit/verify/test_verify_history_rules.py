@@ -254,3 +254,14 @@ def test_numbers_that_somebody_else_used_are_not_judged(tmp_path: Path) -> None:
     assert "2 blocks of 1 session not" in found["no-invention"].detail
     path = write_history(tmp_path / "h.jsonl", [lines[0], *first, *second, lines[-1]])
     assert failed(verdicts(tmp_path, file_of(rounds), [path])) == {"no-invention"}
+
+
+@pytest.mark.parametrize("value", [None, "x", [], -1, 10**30, 2**62, True, {"a": 1}])
+@pytest.mark.parametrize("field", ["seq", "time", "text", "node", "mono", "from", "to", "boot", "session", "event"])
+def test_hostile_fields_do_no_harm(tmp_path: Path, field: str, value: object) -> None:
+    lines = history_lines(ROUNDS[:3], "1")
+    lines.insert(3, {"event": "resend", "session": "1", "from": 1, "to": 1, "node": 1, "mono": 5})
+    for damaged in range(len(lines)):
+        changed = [line | ({field: value} if place == damaged and field in line else {}) for place, line in enumerate(lines)]
+        found = verdicts(tmp_path, file_of(ROUNDS[:3]), [write_history(tmp_path / "h.jsonl", changed)])
+        assert found["framing"].status is Status.PASS

@@ -14,6 +14,7 @@ from node_runtime.votelog import Event, encode
 from votesync_cli.verify.check import Evidence, check
 from votesync_cli.verify.verdict import Status, Verdict
 from votesync_cli.verify.votebook import load_votes
+from votesync_cli.verify.writers import judge_writers
 
 ROUNDS: list[list[Row]] = good_rounds(12, sessions=NODES)
 MIDDLE = 6
@@ -255,8 +256,9 @@ def test_a_cluster_that_was_made_anew_starts_its_logs_anew(tmp_path: Path) -> No
     assert "12 grants" in found["one-writer"].detail
 
 
-@pytest.mark.parametrize("value", [None, "x", [], -1, {"a": 1}, True])
+@pytest.mark.parametrize("value", [None, "x", [], -1, {"a": 1}, True, 10**30, [[0, 1, 10**30]], [[0, 1, 2, 10**30]], {"-1": 1}])
 @pytest.mark.parametrize("field", ["round", "digest", "offset", "size", "votes", "turns", "attempt", "first", "more"])
 def test_hostile_fields_do_no_harm(field: str, value: object) -> None:
     logs = logs_of(ROUNDS[:2])
-    load_votes(encode(event | ({field: value} if field in event else {})) for log in logs.values() for event in log)
+    book = load_votes(encode(event | ({field: value} if field in event else {})) for log in logs.values() for event in log)
+    assert judge_writers(book).rule == "one-writer"
