@@ -2,55 +2,63 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help venv check test unit scenarios simulation component e2e demo sim bench clean
+.PHONY: help venv check test unit scenarios simulation component e2e demo sim pictures clean
 
-PYTHON ?= python3
-ENGINE ?= local
+# The first Python that is new enough; another one: make PYTHON=/path/to/python
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+  $$python -c '$(NEW_ENOUGH)' 2>/dev/null && { echo $$python; exit; }; done; echo python3)
+ENGINE ?= auto
 VENV := .venv
 BIN := ./$(VENV)/bin
-STAMP := $(VENV)/.votesync-ready
+RUNS := $(VENV)/.votesync-runs
+TESTS := $(VENV)/.votesync-tests
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-warn-script-location
 SUITES := unit scenarios simulation component e2e
 PYTEST := $(BIN)/python -m pytest
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
 
-venv: $(STAMP) ## Make .venv with votesync and what its tests need
+venv: $(TESTS) ## Make .venv with votesync and what its tests need
 
-$(STAMP): pyproject.toml requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+$(RUNS): pyproject.toml
+	@$(PYTHON) -c '$(NEW_ENOUGH)' 2>/dev/null || { \
 	  echo "make: $(PYTHON) is missing or older than 3.11. Name a newer one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
-	  echo "make: this Python cannot make environments. Install the package for it:" \
+	  echo "make: this Python cannot make environments (venv or ensurepip is missing). Install them:" \
 	    "sudo apt install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" >&2; exit 1; }
-	@echo "Making $(VENV)" >&2
+	@echo "Making $(VENV) (once)" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable . --requirement requirements-dev.txt
+	@$(PIP) --editable .
 	@touch $@
 
-check: $(STAMP) ## Lint, types, imports, form
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+$(TESTS): $(RUNS) requirements-dev.txt
+	@echo "Adding what the tests need (once)" >&2
+	@$(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+check: $(TESTS) ## Lint, types, imports, form
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-logo
 	$(PYTEST) tests/test_tidy.py
 
 test: check ## Everything: the check, then every suite
 	@for suite in $(SUITES); do echo "== $$suite"; $(PYTEST) tests/$$suite || exit 1; done
 
-unit scenarios simulation component e2e: $(STAMP) ## Run one suite
+unit scenarios simulation component e2e: $(TESTS) ## Run one suite
 	$(PYTEST) tests/$@
 
-demo: $(STAMP) ## A cluster of five in .demo: start, break, go on, verify, stop
-	@mkdir -p .demo; cd .demo; vs="../$(BIN)/votesync --engine $(ENGINE)"; \
-	$$vs down -v >/dev/null 2>&1; rm -rf compose.yml shared_data .votesync; \
-	run() { printf '\n$$ votesync %s\n' "$$*"; $$vs "$$@"; }; \
-	run up --nodes 5 --messages 50 --rate 25 && run kill 2 && run status && run wait && run send hello \
-	  && run start 2 && run tail --no-follow -n 5 && run verify; \
-	code=$$?; run down; exit $$code
+demo: $(RUNS) ## A cluster of five: start, watch, kill the leader, go on, verify, stop (ENGINE=local|docker)
+	@$(BIN)/python examples/demo.py --engine $(ENGINE)
 
-sim: $(STAMP) ## Run the simulator
+sim: $(TESTS) ## Run the simulator
 	$(PYTEST) tests/simulation
 
+pictures: $(RUNS) ## Draw the pictures of the README anew, from a real run
+	@$(BIN)/python docs/make_pictures.py
+
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) votesync-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
