@@ -1,15 +1,17 @@
-"""`python -m node_runtime node|client|ctl`: a node, the load of a client service, the admin's command."""
+"""`python -m node_runtime node|client|bench|ctl`: a node, the load of a client service, as much load as it takes, the admin's
+command.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
-USAGE = "usage: python -m node_runtime node | client [send …] | ctl status|health|fault|faults|heal …"
+USAGE = "usage: python -m node_runtime node | client [send …] | bench … | ctl status|health|fault|faults|heal …"
 
 
 def main(argv: list[str]) -> int:
-    """Run one of the three; nothing of the others is imported."""
+    """Run one of the four; nothing of the others is imported."""
     what, rest = (argv[0] if argv else ""), argv[1:]
     if what == "node" and not rest:
         from node_runtime import daemon
@@ -23,6 +25,10 @@ def main(argv: list[str]) -> int:
         from node_runtime import load
 
         return load.main(rest)
+    if what == "bench":
+        from node_runtime import bench
+
+        return bench.main(rest)
     print(USAGE, file=sys.stderr)
     return 2
 
