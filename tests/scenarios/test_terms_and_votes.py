@@ -283,3 +283,11 @@ def test_rule_21_it_is_a_voter_again_when_it_holds_a_leaders_log_through_a_round
         out = peer.core.step(peer.group.now, [Persisted(last.index, last.term)])
         assert peer.state.recovering is not restored
     assert out.state[-1] == HardState(6, None, False)
+
+
+def test_rule_04_a_stranger_is_not_heard_at_all() -> None:
+    peer = solo()
+    for sender in (0, 3, 77):
+        out = step(peer, (sender, heartbeat(log_of([]), 1, *noops(1))), (sender, ask(4)))
+        assert (out.early, out.replies, out.rounds, out.state) == ([], [], [], [])
+    assert (peer.state.term, peer.state.leader) == (0, None)

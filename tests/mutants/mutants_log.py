@@ -1,0 +1,322 @@
+"""Rules 9 to 17, 23, 34 to 38 and 50 switched off: rounds, the log, sessions, the queue, answers to clients."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+BALLOTS = "tests/scenarios/test_rounds_and_ballots.py"
+ACKS = "tests/scenarios/test_sessions_and_acks.py"
+LIVENESS = "tests/scenarios/test_liveness.py"
+TIME = "tests/scenarios/test_time.py"
+LOG = "tests/unit/test_log.py"
+ROUNDS = "tests/unit/test_rounds.py"
+SESSIONS = "tests/unit/test_sessions.py"
+INTAKE = "tests/unit/test_intake.py"
+
+MUTANTS = (
+    Mutant(
+        "decide rounds of older terms",
+        "9",
+        "replication.py",
+        "if index <= core.log.decided or index < leader.noop:",
+        "if index <= core.log.decided:",
+        (BALLOTS,),
+    ),
+    Mutant(
+        "no no-op",
+        "10",
+        "replication.py",
+        "    core.intake.send_again()\n    propose(core, [])\n",
+        "    core.intake.send_again()\n",
+        (BALLOTS,),
+    ),
+    Mutant(
+        "turns before the no-op is decided",
+        "10",
+        "writing.py",
+        "if core.leads and not leader.comparing:",
+        "if not leader.comparing:",
+        (BALLOTS,),
+    ),
+    Mutant(
+        "unconditional truncation",
+        "11",
+        "replication.py",
+        "        if log.point(round_.index).digest == round_.digest:\n            return No.YES\n",
+        "        if round_.index <= log.decided:\n            return No.YES\n",
+        (BALLOTS,),
+    ),
+    Mutant(
+        "replaced rounds still owed",
+        "11",
+        "replication.py",
+        "        core.out.rounds[:] = [owed for owed in core.out.rounds if owed.index < round_.index]\n",
+        "",
+        (BALLOTS,),
+    ),
+    Mutant(
+        "decided rounds cut",
+        "12",
+        "log.py",
+        "        assert index >= self.decided, f",
+        "        self.decided = min(self.decided, index)\n        assert True, f",
+        (LOG, BALLOTS),
+    ),
+    Mutant(
+        "a conflict below the decided is answered",
+        "12",
+        "replication.py",
+        "assert ballot.prev_index > log.decided, f",
+        "assert True, f",
+        (BALLOTS,),
+    ),
+    Mutant(
+        "decided is the leader's",
+        "13",
+        "replication.py",
+        "decided = min(ballot.decided, confirmed)",
+        "decided = min(ballot.decided, log.last.index)",
+        (BALLOTS,),
+    ),
+    Mutant("match falls", "14", "replication.py", "    if vote.index <= progress.match:\n        return\n", "", (BALLOTS,)),
+    Mutant(
+        "stale no obeyed",
+        "14",
+        "replication.py",
+        "        if vote.request < progress.valid_from:\n            return\n",
+        "",
+        (BALLOTS,),
+    ),
+    Mutant(
+        "a no takes back what was confirmed",
+        "14",
+        "replication.py",
+        "progress.next = max(progress.match + 1, min(progress.next - 1, vote.index + 1))",
+        "progress.match = min(progress.match, vote.index)\n        progress.next = vote.index + 1",
+        (BALLOTS,),
+    ),
+    Mutant("durable is an index alone", "15", "replication.py", " or core.log.point(index).term != term", "", (BALLOTS,)),
+    Mutant(
+        "a cut leaves durable where it was",
+        "15",
+        "replication.py",
+        "        core.persisted = min(core.persisted, round_.index - 1)\n",
+        "",
+        (BALLOTS,),
+    ),
+    Mutant(
+        "terms compared for digests",
+        "16",
+        "replication.py",
+        "log.point(ballot.prev_index).digest != ballot.prev_digest",
+        "log.point(ballot.prev_index).term != ballot.prev_term",
+        (BALLOTS,),
+    ),
+    Mutant(
+        "parent not checked",
+        "16",
+        "rounds.py",
+        "if round_.parent != last.digest or round_.term < last.term:",
+        "if round_.term < last.term:",
+        (ROUNDS, BALLOTS),
+    ),
+    Mutant(
+        "no bound on rounds in flight",
+        "17",
+        "replication.py",
+        "return last - core.log.decided < core.rounds_in_flight and last - core.written < 2 * core.rounds_in_flight",
+        "return True",
+        (BALLOTS,),
+    ),
+    Mutant(
+        "no bound on unwritten rounds",
+        "17",
+        "replication.py",
+        " and last - core.written < 2 * core.rounds_in_flight",
+        "",
+        (BALLOTS,),
+    ),
+    Mutant(
+        "no window a peer", "17", "replication.py", "return progress.next - progress.match > WINDOW", "return False", (BALLOTS,)
+    ),
+    Mutant(
+        "probing without waiting",
+        "17",
+        "replication.py",
+        "        return progress.asked\n",
+        "        return False\n",
+        (BALLOTS,),
+    ),
+    Mutant("queue without a bound", "17", "intake.py", "return self.count >= self._most", "return False", (INTAKE, ACKS)),
+    Mutant(
+        "decided hint trusted",
+        "23",
+        "log.py",
+        "self.decided = min(decided_hint, self.last.index)",
+        "self.decided = decided_hint",
+        (LOG,),
+    ),
+    Mutant(
+        "session table not reverted",
+        "34",
+        "log.py",
+        "self.sessions.revert(self._undo.pop(self.last.index))",
+        "self._undo.pop(self.last.index)",
+        (LOG, ACKS),
+    ),
+    Mutant(
+        "session table reverted in the wrong order",
+        "34",
+        "sessions.py",
+        "for session, before in reversed(undo):",
+        "for session, before in [(undo[0][0], None)] if undo else []:",
+        (SESSIONS,),
+    ),
+    Mutant(
+        "session table not replicated",
+        "34",
+        "replication.py",
+        "        log.append(round_)\n        core.out.rounds.append(round_)\n        taken",
+        "        log.append(round_)\n        log.sessions.revert(log._undo[round_.index])\n"
+        "        log._undo[round_.index] = []\n"
+        "        core.out.rounds.append(round_)\n        taken",
+        (ACKS,),
+    ),
+    Mutant(
+        "dedupe by text",
+        "35",
+        "rounds.py",
+        "            queue = queues.get(message.session)\n",
+        "            if any(message.block == other.block for each in queues.values() for other in each):\n"
+        "                continue\n            queue = queues.get(message.session)\n",
+        (ACKS,),
+    ),
+    Mutant(
+        "decided messages are proposed again",
+        "35",
+        "rounds.py",
+        "                if message.seq != sessions.last(message.session) + 1:",
+        "                if message.seq > sessions.last(message.session) + 1:",
+        (ROUNDS, ACKS),
+    ),
+    Mutant(
+        "gaps allowed in a round",
+        "36",
+        "rounds.py",
+        "    if not sessions.continues(round_):\n        return No.SESSION\n",
+        "",
+        (ROUNDS, ACKS),
+    ),
+    Mutant(
+        "gaps allowed in the pool",
+        "36",
+        "rounds.py",
+        "                if message.seq != sessions.last(message.session) + 1:",
+        "                if message.seq <= sessions.last(message.session):",
+        (ROUNDS, ACKS),
+    ),
+    Mutant(
+        "gaps allowed within the pool",
+        "36",
+        "rounds.py",
+        "elif message.seq == queue[-1].seq + 1:",
+        "elif message.seq > queue[-1].seq:",
+        (ROUNDS,),
+    ),
+    Mutant(
+        "gaps allowed at the door",
+        "36",
+        "intake.py",
+        "            if message.seq > expected:\n                return expected\n",
+        "",
+        (INTAKE, ACKS),
+    ),
+    Mutant(
+        "given up one by one",
+        "36",
+        "intake.py",
+        "gone += [(pending.client, session, pending.message.seq) for pending in queue]\n"
+        "                self.count -= len(queue)\n"
+        "                del self._queues[session]",
+        "gone.append((queue[0].client, session, queue[0].message.seq))\n                self.count -= 1\n"
+        "                queue.popleft()",
+        (INTAKE,),
+    ),
+    Mutant(
+        "ack when decided", "37", "writing.py", "upto = min(core.written, core.log.decided)", "upto = core.log.decided", (ACKS,)
+    ),
+    Mutant(
+        "ack when the leader says written",
+        "37",
+        "writing.py",
+        "upto = min(core.written, core.log.decided)",
+        "upto = min(core.written, core.log.last.index)",
+        (ACKS,),
+    ),
+    Mutant(
+        "doubles acked before they are written",
+        "37",
+        "consensus.py",
+        "if message.seq <= place.last and place.round <= written:",
+        "if message.seq <= place.last:",
+        (ACKS,),
+    ),
+    Mutant(
+        "a turn acks the whole round",
+        "37",
+        "writing.py",
+        "core.out.acks.extend(core.intake.settle(round_, turn.last, core.now))",
+        "core.out.acks.extend(core.intake.settle(round_, round_.count, core.now))",
+        (ACKS, "tests/scenarios/test_turns.py"),
+    ),
+    Mutant(
+        "control characters let in",
+        "38",
+        "records.py",
+        "    if _CONTROL.search(text) is not None:",
+        "    if False:",
+        ("tests/unit/test_records.py",),
+    ),
+    Mutant(
+        "unsorted rounds accepted",
+        "50",
+        "rounds.py",
+        "    if not is_sorted(round_):\n        return No.UNSORTED\n",
+        "",
+        (ROUNDS, ACKS),
+    ),
+    Mutant(
+        "no tie-break in the sort key",
+        "50",
+        "rounds.py",
+        "chosen.sort()",
+        "chosen.sort(key=lambda message: message.time)",
+        (ROUNDS, TIME),
+    ),
+    Mutant(
+        "no tie-break in the check",
+        "50",
+        "rounds.py",
+        "    if len(set(times)) == len(times):\n        return True\n",
+        "    if times:\n        return True\n",
+        (ROUNDS,),
+    ),
+    Mutant("session order broken by the sort", "DESIGN 4", "rounds.py", "if queue[0] < before or (", "if (", (ROUNDS,)),
+    Mutant("offset not checked", "DESIGN 4", "rounds.py", "if round_.offset != last.end:", "if False:", (ROUNDS,)),
+    Mutant(
+        "nothing sent again to a new leader",
+        "DESIGN 4",
+        "election.py",
+        '        core.trace("follow", leader=leader)\n        core.intake.send_again()\n',
+        '        core.trace("follow", leader=leader)\n',
+        (ACKS, LIVENESS),
+    ),
+    Mutant(
+        "nothing sent again when nothing moves",
+        "DESIGN 4",
+        "consensus.py",
+        '        core.trace("no_quorum", waiting=len(gone))\n    core.intake.send_again()\n',
+        '        core.trace("no_quorum", waiting=len(gone))\n',
+        (ACKS,),
+    ),
+)
