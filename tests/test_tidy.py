@@ -27,7 +27,7 @@ PURE_NODE = words("""
 """)
 PURE_CLI = words("""
     cluster compose compose_model compose_reader compose_checks marked plan formation results votes votes_model votes_evidence
-    sampling verify/*
+    sampling fault_words fault_results chaos_plan chaos_results verify/*
 """)
 PLAIN = words("""
     __future__ array bisect collections collections.abc dataclasses decimal enum errno functools hashlib heapq itertools json
@@ -41,6 +41,8 @@ ALSO = {  # each with its reason
     "votesync_cli/compose_reader.py": {"pathlib", "shlex"},  # the same; and commands are split as a shell does
     "votesync_cli/marked.py": {"yaml"},  # a parser is pure
     "votesync_cli/results.py": {"pathlib"},  # paths as values
+    "votesync_cli/chaos_plan.py": {"random"},  # a generator made from the seed, never the global one
+    "votesync_cli/chaos_results.py": {"pathlib"},  # paths as values
     "votesync_cli/verify/check.py": {"pathlib", "time"},  # opens the files to be checked, and says how long it took
     "votesync_cli/verify/rules_journal.py": set(  # the one module that reads the nodes' journals
         words("os pathlib node_runtime.codec node_runtime.journal_frames node_runtime.journal_scan node_runtime.storage")

@@ -35,10 +35,14 @@ from votesync_cli.options import (
 
 
 class Verb(NamedTuple):
-    """A verb as `--help` shows it. `short_file`: whether -f is --file (`tail -f` follows)."""
+    """A verb as `--help` shows it. `short_file`: whether -f is --file (`tail -f` follows).
+
+    `signed_words`: its words may begin with a minus (`fault skew 3 -2s`), so what is no option is taken as a word.
+    """
 
     help: str
     short_file: bool = True
+    signed_words: bool = False
 
 
 VERBS = {
@@ -59,6 +63,7 @@ VERBS = {
     "pause": Verb("Freeze a node without ending it."),
     "unpause": Verb("Let a frozen node go on."),
     "restart": Verb("Stop a node and start it again."),
+    "fault": Verb("Make links and clocks fail: partition, cut, delay, drop, dup, reorder, skew.", signed_words=True),
     "doctor": Verb("Say what this machine lacks, and the command that mends it."),
 }
 
@@ -128,7 +133,8 @@ def _command(name: str) -> Any:
         missing = VotesyncError(f"The verb {name} cannot be loaded: there is no {error.name}.", hint, 1)
         raise SystemExit(report(missing, sys.stderr)) from None
     single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    single.command(name)(_guarded(getattr(module, name), VERBS[name]))
+    settings = {"ignore_unknown_options": VERBS[name].signed_words}
+    single.command(name, context_settings=settings)(_guarded(getattr(module, name), VERBS[name]))
     return typer.main.get_command(single)
 
 

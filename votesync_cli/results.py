@@ -174,8 +174,15 @@ class NodeStatus:
             str(said.get("written", "-")),
             str(lag),
             str(said.get("queue", "-")),
-            "" if said.get("healthy") else str(said.get("why", "not healthy")),
+            "; ".join(filter(None, ("" if said.get("healthy") else str(said.get("why", "not healthy")), _faulty(said)))),
         )
+
+
+def _faulty(said: Mapping[str, Any]) -> str:
+    """`faults: cut, delay` where the node treats its links or its clock badly on demand."""
+    found = said.get("faults")
+    kinds = sorted({str(fault.get("kind")) for fault in found if isinstance(fault, dict)}) if isinstance(found, list) else []
+    return f"faults: {', '.join(kinds)}" if kinds else ""
 
 
 @dataclass(frozen=True, slots=True)
