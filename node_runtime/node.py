@@ -53,6 +53,7 @@ class Node:
         self.admin = Admin(config, self)
         self._inbox: list[Input] = []
         self._lines: list[bytes] = []
+        self._stamp: tuple[float, int] | None = None
         self._refused: Counter[tuple[str, str]] = Counter()
         self._refused_at = 0
         self._scheduled = self._syncing = self._full = self._closed = False
@@ -177,7 +178,8 @@ class Node:
 
     def trace(self, event: dict[str, Any]) -> None:
         """One event for the vote log, with the time and the node."""
-        head = {"ts": round(self._clock.wall(), 6), "mono": self._clock.ticks(), "node": self._config.node, "event": ""}
+        wall, ticks = self._stamp or (self._clock.wall(), self._clock.ticks())
+        head = {"ts": round(wall, 6), "mono": ticks, "node": self._config.node, "event": ""}
         event.setdefault("term", self._core.state.term)
         self._lines.append(votelog.encode(head | event))
 
@@ -201,9 +203,12 @@ class Node:
             self._trace("heal", fault=rule.get("kind"))
         inputs, self._inbox = self._inbox, []
         while True:
-            inputs = self._duties.obey(self._core.step(self._clock.ticks(), inputs))
+            ticks = self._clock.ticks()
+            self._stamp = (self._clock.wall(), ticks)  # events happen when the core steps, not when the disk is done
+            inputs = self._duties.obey(self._core.step(ticks, inputs))
             if not inputs:
                 break
+        self._stamp = None
         self.transport.flush()
         self.gateway.flush()
         self._write_lines()
