@@ -155,7 +155,8 @@ def work(step: Step, arguments: Arguments) -> Arguments:
     tally = Tally(begin, begin + int(seconds * 1e9))
     now = time.monotonic_ns()
     while now < tally.end:
-        sent, _ = now, step()
+        sent = now
+        step()
         now = time.monotonic_ns()
         tally.count(now, sent, group)
     return {

@@ -51,9 +51,17 @@ class Running(Protocol):
 class System(Protocol):
     """Something that takes messages."""
 
-    name: str
-    title: str
-    modes: tuple[Mode, ...]
+    @property
+    def name(self) -> str:
+        """A short name, for files."""
+
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """How it is measured."""
 
     def missing(self) -> str | None:
         """What this machine lacks for it, or None."""

@@ -61,7 +61,8 @@ class _Etcd:
     def settings(self) -> Mapping[str, str]:
         """Defaults throughout."""
         said = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=False).stdout
-        return {"version": said.splitlines()[0].rpartition(" ")[2] if said else "?", "members": str(MEMBERS), "options": "defaults"}
+        version = said.splitlines()[0].rpartition(" ")[2] if said else "?"
+        return {"version": version, "members": str(MEMBERS), "options": "defaults"}
 
 
 class EtcdPuts(_Etcd):

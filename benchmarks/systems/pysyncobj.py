@@ -39,7 +39,8 @@ class PySyncObj:
     def settings(self) -> Mapping[str, str]:
         """Defaults, but for the journal and a quicker first connection."""
         options = f"journalFile, appendEntriesUseBatch={self._batching}, connectionRetryTime=0.2"
-        return {"version": importlib.metadata.version("pysyncobj"), "members": str(MEMBERS), "options": options, "fsync": "never"}
+        version = importlib.metadata.version("pysyncobj")
+        return {"version": version, "members": str(MEMBERS), "options": options, "fsync": "never"}
 
     @contextlib.contextmanager
     def running(self, directory: Path) -> Iterator[_Running]:
