@@ -54,6 +54,7 @@ VERBS = {
     "tail": Verb("Show the votes as they happen.", short_file=False),
     "top": Verb("Show the whole cluster live: nodes, turns, links, rates, faults."),
     "who": Verb("Say who may write now, and who waits."),
+    "explain": Verb("Say why a block stands here: its life from the client to the file."),
     "wait": Verb("Wait until every client has finished."),
     "send": Verb("Send lines, from arguments or standard input, through a node."),
     "verify": Verb("Check that a file keeps the rules."),
