@@ -57,6 +57,7 @@ VERBS = {
     "explain": Verb("Say why a block stands here: its life from the client to the file."),
     "wait": Verb("Wait until every client has finished."),
     "send": Verb("Send lines, from arguments or standard input, through a node."),
+    "bench": Verb("Put load on the running cluster; say how fast it is."),
     "verify": Verb("Check that a file keeps the rules."),
     "kill": Verb("Kill a node at once (SIGKILL)."),
     "stop": Verb("Stop a node gently (SIGTERM)."),
@@ -65,6 +66,7 @@ VERBS = {
     "unpause": Verb("Let a frozen node go on."),
     "restart": Verb("Stop a node and start it again."),
     "fault": Verb("Make links and clocks fail: partition, cut, delay, drop, dup, reorder, skew.", signed_words=True),
+    "chaos": Verb("Break things at random under load, heal them, and judge the result."),
     "doctor": Verb("Say what this machine lacks, and the command that mends it."),
 }
 
