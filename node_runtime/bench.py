@@ -44,14 +44,14 @@ class VotesyncWire:
         return f'{{"op":"hello","session":"{self._session}"}}\n'.encode()
 
     def requests(self, count: int) -> bytes:
-        """See `Wire`. All messages of a call have the same time, which their numbers order."""
+        """See `Wire`. A text is the number of its message; messages of a call have the same time, which numbers order."""
         first, size, stamp = self._next, self._size, time.time_ns() // 1000
         self._next += count
         if count == 1:
-            return (self._single % (first, stamp, f"{first:x>{size}}")).encode()
+            return (self._single % (first, stamp, f"{first:0>{size}}")).encode()
         lines = []
         for start in range(first, first + count, self._most):
-            pairs = ",".join([f'[{stamp},"{seq:x>{size}}"]' for seq in range(start, min(start + self._most, first + count))])
+            pairs = ",".join([f'[{stamp},"{seq:0>{size}}"]' for seq in range(start, min(start + self._most, first + count))])
             lines.append(self._batch % (start, pairs))
         return "".join(lines).encode()
 
