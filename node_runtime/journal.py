@@ -229,13 +229,14 @@ class Journal:
         self._number = end.number
         self.decided_hint, self.synced_hint = scan.decided, scan.synced
         self._continue_segment(end)
+        storage.fsync_dir(self._directory)  # a process that died between rename and fsync left a name that is not durable
         write_all(storage, self._promised, encode_promised(self._seed, end.number), 0)
         storage.fdatasync(self._promised)
 
     def _open_promised(self) -> int | None:
         """Open the watermark; its frame number, None where it is unknown."""
         path = f"{self._data_dir}/{PROMISED_NAME}"
-        new = not segment_numbers(self._storage, self._directory)
+        new = not _holds_segments(self._storage, self._directory)
         if self._storage.info_at(path) is None:
             self._promised = create_durably(
                 self._storage, self._data_dir, PROMISED_NAME, encode_promised(self._seed, 0) if new else b""
@@ -290,13 +291,18 @@ def _take_lock(storage: Storage, data_dir: str) -> int:
     return lock
 
 
+def _holds_segments(storage: Storage, directory: str) -> bool:
+    """Whether segments are here, or were until a recovery that was interrupted moved them aside."""
+    return bool(segment_numbers(storage, directory)) or any(".broken" in name for name in storage.listdir(directory))
+
+
 def _open_state(storage: Storage, data_dir: str, owner: Owner) -> StateFile:
     """The state file, made where neither it nor a journal is there.
 
     Raises: JournalError where one of the two is missing (rule 28).
     """
     directory = f"{data_dir}/{JOURNAL_DIR}"
-    there = storage.info_at(directory) is not None and bool(segment_numbers(storage, directory))
+    there = storage.info_at(directory) is not None and _holds_segments(storage, directory)
     state = StateFile.load(storage, data_dir, owner.tag, owner.node)
     if state is None:
         if there:

@@ -59,10 +59,8 @@ class SharedFile:
 
     def _reopen(self) -> int:
         """Open what is at the path now; its size."""
-        absent = self._storage.info_at(self.path) is None
         self._switch(self._storage.open(self.path, create=True))
-        if absent:
-            self._storage.fsync_dir(self._directory)
+        self._storage.fsync_dir(self._directory)  # also where it exists: its maker may have died before this
         info = self._storage.info(self._handle)
         self._identity = info.identity
         return info.size

@@ -76,6 +76,8 @@ class StateFile:
                 )
             file = cls(storage, path, tag, node, handle, max(slots))
             file.save(file.state)
+            with disk_errors(path):
+                storage.fsync_dir(data_dir)  # whoever made the file may have died before its name was durable
         except BaseException:
             storage.close(handle)
             raise

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from node_runtime.client_port import Row
     from tests.simulation.world import World
 
-TIMEOUT = 1500 * MILLI
 
 
 class Line:
@@ -47,6 +46,8 @@ class Line:
 
 class SimClient:
     """Sends `messages` messages, at most `window` unanswered, each again until it is acknowledged."""
+
+    patience = 1500 * MILLI
 
     def __init__(self, world: World, session: str, home: int) -> None:
         self.world = world
@@ -113,8 +114,8 @@ class SimClient:
         rng = self.world.rng
         if rng.random() < 0.9:
             return str(self.next)
-        start = rng.choice((f"é #{self.next} ", "#" * 56, "Container 0 ", "Mensagem: client c0 time: 1 - message: 1 "))
-        return start + "x" * rng.randint(0, 900)
+        start = rng.choice(("é ", "#" * 56, "Container 0 ", "Mensagem: client c0 time: 1 - message: 1 "))
+        return f"{start}{'x' * rng.randint(0, 900)} {self.next}"
 
     def _send(self, seqs: list[int]) -> None:
         if not seqs:
@@ -128,11 +129,14 @@ class SimClient:
         line.send(messages)
 
     def _fail_over(self) -> None:
-        rng, plan = self.world.rng, self.world.plan
-        node = self.line.node
+        plan, node = self.world.plan, self.line.node
         if "failover" in plan.kinds or self.world.nodes[node].core is None:
-            node = rng.randrange(plan.nodes)
+            node = self.elsewhere()
         self._reconnect(node)
+
+    def elsewhere(self) -> int:
+        """The node to go to when the current one does not answer, or says no."""
+        return self.world.rng.randrange(self.world.plan.nodes)
 
     def _reconnect(self, node: int) -> None:
         self.line = Line(self, node)
@@ -142,6 +146,6 @@ class SimClient:
     def _watch(self) -> None:
         if self.finished:
             return
-        if self.unanswered and self.world.now - self._progress > TIMEOUT:
-            self._reconnect(self.world.rng.randrange(self.world.plan.nodes))
+        if self.unanswered and self.world.now - self._progress > self.patience:
+            self._reconnect(self.elsewhere())
         self.world.after(500 * MILLI, self._watch)

@@ -53,7 +53,7 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
     yield from (replace(plan, clients=clients) for clients in (1, 2) if clients < plan.clients)
     yield from (replace(plan, messages=messages) for messages in (1, 2, 5, 20) if messages < plan.messages)
     yield from (replace(plan, fault_until=end * SECOND) for end in (1, 2, 4, 8) if end * SECOND < plan.fault_until)
-    plain: dict[str, Any] = {"window": 1, "rounds_in_flight": 1, "round_messages": 64, "round_window_ms": 1, "segment_bytes": 65_536}
+    plain: dict[str, Any] = {"window": 1, "rounds_in_flight": 1, "round_messages": 64, "round_window_ms": 1, "think_ms": 0}
     for name, value in plain.items():
         if getattr(plan, name) != value:
             yield replace(plan, **{name: value})

@@ -34,7 +34,7 @@ KEPT_LINES = 400
 class World:
     """Everything outside the nodes, and the run itself."""
 
-    def __init__(self, plan: Plan, extra: Iterable[Checker] = (), kept: int | None = KEPT_LINES) -> None:
+    def __init__(self, plan: Plan, extra: Iterable[Checker] = (), kept: int | None = KEPT_LINES, client: type[SimClient] = SimClient) -> None:
         self.plan = plan
         self.rng = random.Random(f"world {plan.seed}")
         self.reader = random.Random(f"reader {plan.seed}")
@@ -55,7 +55,7 @@ class World:
         self.shared = SimDisk(random.Random(f"shared {plan.seed}"))
         self.network = Network(self)
         self.nodes = [SimNode(self, node) for node in range(plan.nodes)]
-        self.clients = [SimClient(self, f"c{number}", number % plan.nodes) for number in range(plan.clients)]
+        self.clients = [client(self, f"c{number}", number % plan.nodes) for number in range(plan.clients)]
 
     # --- the run ---
 
