@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help venv check test unit scenarios simulation component e2e demo sim pictures clean
+.PHONY: help venv check test unit scenarios simulation component e2e demo sim pictures bench clean
 
 # The first Python that is new enough; another one: make PYTHON=/path/to/python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -58,6 +58,17 @@ sim: $(TESTS) ## Run the simulator
 
 pictures: $(RUNS) ## Draw the pictures of the README anew, from a real run
 	@$(BIN)/python docs/make_pictures.py
+
+BENCH ?= all
+BENCHES := $(VENV)/.votesync-benches
+$(BENCHES): $(RUNS)
+	@echo "Adding what the benchmarks need (once)" >&2
+	@$(PIP) --editable '.[fast,bench]'
+	@touch $@
+
+bench: $(BENCHES) ## Measure it beside etcd, PySyncObj, Redis; fill in docs/PERFORMANCE.md (BENCH=compare|nodes|…)
+	$(BIN)/python -m benchmarks $(BENCH)
+	@[ "$(BENCH)" = all ] || $(BIN)/python -m benchmarks report
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) votesync-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

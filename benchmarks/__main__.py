@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     """Run what is asked for; 1 where a benchmark could not go on."""
     options = parser().parse_args(argv)
     try:
-        for name in RUNS if options.name == "all" else () if options.name == "report" else (options.name,):
+        for name in {"all": tuple(RUNS), "report": ()}.get(options.name, (options.name,)):
             result = RUNS[name](options)
             if not options.no_save:
                 store.save(name, result)

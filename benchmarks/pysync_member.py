@@ -8,28 +8,28 @@ callback of one starts the next.
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import sys
 import threading
 import time
 from typing import Any
 
-from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated  # type: ignore[import-untyped]  # it has no types
-
 from node_runtime.bench_lanes import Tally
 
 DRAIN_S = 5.0
+pysyncobj: Any = importlib.import_module("pysyncobj")  # it has no types, and is there for benchmarks only
 
 
-class SharedLog(SyncObj):  # type: ignore[misc]  # the library has no types
+class SharedLog(pysyncobj.SyncObj):  # type: ignore[misc]  # the same
     """The state machine: what is decided is counted, nothing else."""
 
     def __init__(self, port: int, others: list[int], journal: str, batching: bool) -> None:
-        settings = SyncObjConf(journalFile=journal, appendEntriesUseBatch=batching, connectionRetryTime=0.2)
+        settings = pysyncobj.SyncObjConf(journalFile=journal, appendEntriesUseBatch=batching, connectionRetryTime=0.2)
         super().__init__(f"127.0.0.1:{port}", [f"127.0.0.1:{other}" for other in others], settings)
         self.count = 0
 
-    @replicated  # type: ignore[untyped-decorator]  # the same
+    @pysyncobj.replicated  # type: ignore[untyped-decorator]  # the same
     def append(self, text: str) -> int:
         """Take a block."""
         self.count += 1
@@ -59,7 +59,7 @@ class Load:
 
     def _done(self, sent: int, _: int | None, problem: int) -> None:
         now = time.monotonic_ns()
-        if problem == FAIL_REASON.SUCCESS:
+        if problem == pysyncobj.FAIL_REASON.SUCCESS:
             self.tally.count(now, sent, 1)
         else:
             self.tally.errors[str(problem)] += 1
