@@ -34,7 +34,13 @@ KEPT_LINES = 400
 class World:
     """Everything outside the nodes, and the run itself."""
 
-    def __init__(self, plan: Plan, extra: Iterable[Checker] = (), kept: int | None = KEPT_LINES, client: type[SimClient] = SimClient) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        extra: Iterable[Checker] = (),
+        kept: int | None = KEPT_LINES,
+        client: type[SimClient] = SimClient,
+    ) -> None:
         self.plan = plan
         self.rng = random.Random(f"world {plan.seed}")
         self.reader = random.Random(f"reader {plan.seed}")
