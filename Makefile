@@ -13,7 +13,7 @@ VENV := .venv
 BIN := ./$(VENV)/bin
 RUNS := $(VENV)/.votesync-runs
 TESTS := $(VENV)/.votesync-tests
-PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-warn-script-location
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 SUITES := unit scenarios simulation component e2e
 PYTEST := $(BIN)/python -m pytest
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VOTESYNC = Path(sys.executable).with_name("votesync")
-UP = ["up", "--nodes", "5", "--messages", "50", "--rate", "10", "--round-window", "100"]
+UP = ["up", "--nodes", "5", "--messages", "50", "--rate", "8", "--round-window", "100"]
 PULL_SECONDS = 40.0  # without a new layer: then the base image cannot be had
 ENVIRONMENT = 4  # votesync's exit code where the machine is at fault
 
@@ -84,11 +84,11 @@ def show(engine: str) -> int:
     """The demo itself; returns the exit code of `verify`."""
     start(engine)
     with watching():
-        time.sleep(1.5)
+        time.sleep(1.2)
         leader = who_leads()
         quietly_say(f"votesync kill {leader}", "the leader, with SIGKILL")
         quietly("kill", str(leader))
-        time.sleep(2.0)
+        time.sleep(1.5)
         quietly_say(f"votesync start {leader}", "it comes back and catches up")
         quietly("start", str(leader))
         finished = subprocess.run([VOTESYNC, "wait", "--timeout", "60"], capture_output=True, text=True, check=False)
