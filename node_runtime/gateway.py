@@ -26,6 +26,7 @@ MAX_CONNECTIONS = 4096
 MAX_UNREAD = 1024 * 1024  # bytes of replies that a client may leave unread
 HALF_LINE_S = 10.0
 LINGER_S = 2.0
+MAX_LINGER = 1024 * 1024  # bytes that a client who was refused may still send before it is cut off
 _READ_SIZE = 64 * 1024
 _WATCH_S = 0.5
 
@@ -164,6 +165,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._out: list[str] = []
         self._is_choked = False  # the client does not read
         self._is_refused = False
+        self._lingered = 0  # bytes that came after the refusal
         self._is_ended = False  # the client sends no more
         self._is_reading = True
 
@@ -189,6 +191,9 @@ class _Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._is_refused:
+            self._lingered += nbytes
+            if self._lingered > MAX_LINGER and self._transport is not None:
+                self._transport.abort()
             return
         data = bytes(self._gateway.buffer[:nbytes])
         self._inbox = self._inbox + data if self._inbox else data
