@@ -244,7 +244,13 @@ class SimNode:
         except (DiskError, Killed):
             self._die()
             return
-        self.later(FileSynced(index))
+        start = self.starts
+
+        def tell() -> None:  # the thread's word comes a little after the sync, and not to another process
+            if start == self.starts:
+                self.later(FileSynced(index))
+
+        self.world.after(self.world.rng.randint(0, 20) * MILLI, tell)
 
     # --- what is durable ---
 

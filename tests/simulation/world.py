@@ -119,7 +119,7 @@ class World:
             return False
         end = len(self.truth.rounds)
         for node in self.nodes:
-            if node.core is None:
+            if node.core is None or node.state.recovering:
                 return False
             log = node.core.state.log
             if not log.decided == end == log.last.index:
