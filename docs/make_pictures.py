@@ -8,6 +8,7 @@ It runs `votesync` on a pseudo-terminal in a directory of its own and draws what
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -76,8 +77,8 @@ def main() -> None:
         os.chdir(place)
         os.environ |= {"TERM": "xterm-256color", "PYTHONPATH": str(HERE.parent), "COMPOSE_PROJECT_NAME": "votesync"}
         os.environ.pop("NO_COLOR", None)
+        console = Console(record=True, width=WIDTH, file=io.StringIO())
         try:
-            console = Console(record=True, width=WIDTH, file=Path(os.devnull).open("w", encoding="utf-8"))
             session(console)
         finally:
             subprocess.run([*VOTESYNC, "down"], capture_output=True, check=True)

@@ -172,7 +172,7 @@ def run(*words: str) -> int:
 def say_what_is_next(directory: Path, seconds: float) -> None:
     """One word on what to try next, to be pasted."""
     shown: Sequence[tuple[str, str]] = (
-        (f"cd {shlex.quote(os.path.relpath(directory, ROOT))}", "compose.yml, shared_data/output.txt and the histories are there"),
+        (f"cd {shlex.quote(os.path.relpath(directory, ROOT))}", "compose.yml and shared_data/output.txt are there"),
         ("alias votesync=../.venv/bin/votesync", ""),
         ("votesync up --messages 2000 --rate 20", "the same five nodes go on where they stopped"),
         ("votesync top", "nodes, turns, links and rates on one screen; break something meanwhile"),
