@@ -66,7 +66,8 @@ class Cluster:
         started = []
         for place in range(many):
             clients = [client for client in range(mode.clients) if client % many == place]
-            nodes = [f"--node=127.0.0.1:{self.ports[client % len(self.ports)]}" for client in clients]
+            spread = clients[: len(self.ports)]  # further clients begin with the first of these again
+            nodes = [f"--node=127.0.0.1:{self.ports[client % len(self.ports)]}" for client in spread]
             words = ["--clients", str(len(clients)), "--in-flight", str(mode.in_flight), "--size", str(span.size)]
             words += ["--for", str(span.seconds), "--warm-up", str(span.warm_up), *nodes]
             command = python("-m", "node_runtime", "bench", *words)
