@@ -72,7 +72,8 @@ class Processes:
         """Raises: BenchmarkError with its last words where a process has ended by itself."""
         for name, process in self.running.items():
             if process.poll() is not None:
-                said = (self.directory / f"{name}.log").read_text(errors="replace").strip().splitlines()
+                log = self.directory / f"{name}.log"
+                said = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
                 raise BenchmarkError(f"{name} ended with {process.returncode}: {said[-1] if said else 'it said nothing'}")
 
     def wait_until(self, holds: Callable[[], bool], seconds: float, what: str) -> None:
