@@ -22,9 +22,10 @@ POLL = 0.2  # seconds between two looks at something that is waited for
 
 
 def say(text: str) -> None:
-    """One line of progress, on stderr: data alone goes to stdout."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """One line of progress, on stderr: data alone goes to stdout. That nobody reads it any more stops no work."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def compose_file(common: Common) -> Path:
