@@ -55,6 +55,7 @@ VERBS = {
     "top": Verb("Show the whole cluster live: nodes, turns, links, rates, faults."),
     "who": Verb("Say who may write now, and who waits."),
     "explain": Verb("Say why a block stands here: its life from the client to the file."),
+    "timeline": Verb("Draw the run as a space-time diagram."),
     "wait": Verb("Wait until every client has finished."),
     "send": Verb("Send lines, from arguments or standard input, through a node."),
     "bench": Verb("Put load on the running cluster; say how fast it is."),

@@ -56,16 +56,16 @@ def authorship(text: str) -> Authorship:
     return "ours" if match[1] == _digest(body) else "edited"
 
 
-def template_file() -> Path:
-    """Where `compose.yml.j2` is: inside the installed package, or at the root of a checkout.
+def template_file(name: str = "compose.yml.j2") -> Path:
+    """Where a template is: inside the installed package, or at the root of a checkout.
 
     Raises: EnvironmentFault where neither has it.
     """
     here = Path(__file__).resolve().parent
     for directory in (here / "templates", here.parent / "templates"):
-        if (directory / "compose.yml.j2").is_file():
-            return directory / "compose.yml.j2"
-    raise EnvironmentFault("The template compose.yml.j2 is not where votesync was installed.", "Install votesync again.")
+        if (directory / name).is_file():
+            return directory / name
+    raise EnvironmentFault(f"The template {name} is not where votesync was installed.", "Install votesync again.")
 
 
 def render(spec: ClusterSpec) -> str:

@@ -149,7 +149,8 @@ class Story:
             else:
                 runs.append((number, number, writer))
         done = self._done(grant, attempt)
-        return list(_filled(grant, attempt, runs, done, self._end_of(grant, attempt)))
+        over, anew = self._end_of(grant, attempt)
+        return list(_filled(grant, attempt, runs, done, over, anew=anew))
 
     def _done(self, grant: Said, attempt: int) -> dict[tuple[int, int], Said]:
         """(turn, writer) -> the line that says it is written, for the last turn that each line names."""
@@ -161,33 +162,41 @@ class Story:
                 done[(max(named), said.node)] = said
         return done
 
-    def _end_of(self, grant: Said, attempt: int) -> int | None:
-        """When the grant was over: the round was written, or granted anew."""
-        over = [s.t for s in self.written if s.term == grant.term]
-        over += [s.t for s in self.grants if s.t > grant.t and (s.term, s.event.get("attempt")) != (grant.term, attempt)]
-        return min((t for t in over if t >= grant.t), default=None)
+    def _end_of(self, grant: Said, attempt: int) -> tuple[int | None, bool]:
+        """When the grant was over, and whether because the permission was granted anew; else the round was written."""
+        ends = [(s.t, False) for s in self.written if s.term == grant.term]
+        later = (s for s in self.grants if s.t > grant.t)
+        ends += [(s.t, True) for s in later if (s.term, s.event.get("attempt")) != (grant.term, attempt)]
+        return min((end for end in ends if end[0] >= grant.t), default=(None, False))
 
 
 def _filled(
-    grant: Said, attempt: int, runs: list[tuple[int, int, int]], done: Mapping[tuple[int, int], Said], over: int | None
-) -> Iterator[Held]:
-    """The runs with their times; those that no log ends are spread between their neighbours."""
-    known = [done.get((turn, writer)) for turn, _, writer in runs]
+    grant: Said, attempt: int, runs: list[tuple[int, int, int]], done: Mapping[tuple[int, int], Said], over: int | None,
+    *, anew: bool,
+) -> Iterator[Held]:  # fmt: skip
+    """The runs with their times; those that no log ends are spread between their neighbours.
+
+    Where the permission was granted anew, the first run that was not written held it until then, and none came after it.
+    """
+    known = [done.get((upto, writer), done.get((turn, writer))) for turn, upto, writer in runs]
     at, giver = grant.t, grant.node
     for number, (turn, upto, writer) in enumerate(runs):
         said = known[number]
-        if said is not None:
-            end = max(at, said.t if over is None else min(said.t, over))
+        later = next(((n, s.t) for n, s in enumerate(known[number:], number) if s is not None), None)
+        stalled = anew and over is not None and (later is None or later[1] > over + LATE)
+        if said is not None and not stalled:
+            end = said.t if over is None else min(said.t, over)
+        elif stalled or (later is None and over is not None):
+            share = 1 if stalled else len(runs) - number
+            end = at + ((over or at) - at) // share
+        elif later is not None:
+            end = at + (later[1] - at) // (later[0] - number + 1)
         else:
-            later = next(((n, s.t) for n, s in enumerate(known[number:], number) if s is not None), None)
-            if later is not None:
-                end = max(at, at + (later[1] - at) // (later[0] - number + 1))
-            elif over is not None:
-                end = max(at, at + (over - at) // (len(runs) - number))
-            else:
-                return  # nothing says that it was ever written
-        yield Held(turn, upto, writer, giver, at, end, attempt, said is not None, said)
-        at, giver = end, writer
+            return  # nothing says that it was ever written
+        yield Held(turn, upto, writer, giver, at, max(at, end), attempt, said is not None, said)
+        if stalled:
+            return
+        at, giver = max(at, end), writer
 
 
 def stories(said: Iterable[Said]) -> dict[int, Story]:
