@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help venv check test unit scenarios simulation component e2e demo sim pictures bench clean
+.PHONY: help venv check test unit scenarios simulation component e2e demo sim sim-long pictures bench clean
 
 # The first Python that is new enough; another one: make PYTHON=/path/to/python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -16,6 +16,9 @@ TESTS := $(VENV)/.votesync-tests
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 SUITES := unit scenarios simulation component e2e
 PYTEST := $(BIN)/python -m pytest
+JOBS ?= 2
+FOR ?= 600
+SEEDS ?= $(shell date +%s)000:
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -53,8 +56,11 @@ unit scenarios simulation component e2e: $(TESTS) ## Run one suite
 demo: $(RUNS) ## A cluster of five: start, watch, kill the leader, go on, verify, stop (ENGINE=local|docker)
 	@$(BIN)/python examples/demo.py --engine $(ENGINE)
 
-sim: $(TESTS) ## Run the simulator
-	$(PYTEST) tests/simulation
+sim: $(TESTS) ## Simulate 2,000 seeds, or replay one: make sim SEED=7
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--jobs $(JOBS))
+
+sim-long: $(TESTS) ## Simulate new seeds for a while: make sim-long FOR=600 JOBS=2 SEEDS=100000:
+	@$(BIN)/python -m tests.simulation --for $(FOR) --jobs $(JOBS) --seeds $(SEEDS)
 
 pictures: $(RUNS) ## Draw the pictures of the README anew, from a real run
 	@$(BIN)/python docs/make_pictures.py

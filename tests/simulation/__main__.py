@@ -7,15 +7,17 @@ import sys
 import time
 
 from tests.simulation.plan import Plan
-from tests.simulation.runner import Batch, Result, run_many, run_plan
-from tests.simulation.shrink import shrink
-
-LAST_LINES = 40
+from tests.simulation.recorded import record
+from tests.simulation.runner import Batch, run_many, run_plan
+from tests.simulation.shrink import explain
 
 
 def main(arguments: list[str]) -> int:
     """0: all promises kept; 1: one was broken."""
     asked = _parser().parse_args(arguments)
+    if asked.record:
+        record()
+        return 0
     if asked.seed is not None or asked.plan is not None:
         return _one(Plan.from_json(asked.plan) if asked.plan else Plan.draw(asked.seed), asked)
     first, _, last = (asked.seeds or ("0:" if asked.seconds else "0:2000")).partition(":")
@@ -25,7 +27,7 @@ def main(arguments: list[str]) -> int:
         print(line)
     print(f"{len(batch.failed)} seeds broke a promise; {time.monotonic() - started:.0f} s on {asked.jobs} processes")
     if batch.failed:
-        explain(batch.failed[0], asked.shrink)
+        print("\n".join(explain(batch.failed[0], asked.shrink)))
     return 1 if batch.failed else 0
 
 
@@ -34,26 +36,12 @@ def _one(plan: Plan, asked: argparse.Namespace) -> int:
     if asked.trace:
         print("\n".join(result.trace))
     if result.broken is not None:
-        explain(result, asked.shrink)
+        print("\n".join(explain(result, asked.shrink)))
         return 1
     for line in result.totals.lines():
         print(line)
     print(f"seed {plan.seed}: all promises kept, trace hash {result.trace_hash}")
     return 0
-
-
-def explain(result: Result, seconds: float) -> None:
-    """What a maintainer needs: what broke, the command that replays it, and the same for a smaller plan."""
-    print(f"seed {result.plan.seed}: {result.text}")
-    print(f"  replay: make sim SEED={result.plan.seed}   (trace hash {result.trace_hash})")
-    print(f"  plan:   python -m tests.simulation --plan '{result.plan.to_json()}'")
-    small = shrink(result, seconds) if seconds else result
-    if small is not result:
-        print(f"shrunk: {small.text}")
-        print(f"  replay: python -m tests.simulation --plan '{small.plan.to_json()}'")
-    print(f"the last {min(LAST_LINES, len(small.trace))} lines of its trace (time, node, event):")
-    for line in small.trace[-LAST_LINES:]:
-        print(f"  {line}")
 
 
 def _say_failures(batch: Batch) -> None:
@@ -69,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="run as long as this")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--shrink", type=float, default=60.0, metavar="SECONDS", help="how long to shrink a failure (0: not)")
+    parser.add_argument("--record", action="store_true", help="write down the trace hashes that the tests compare with")
     parser.add_argument("--trace", action="store_true", help="print the end of the trace of the one seed")
     return parser
 

@@ -10,6 +10,7 @@ from typing import Any
 from tests.simulation.plan import SECOND, Plan
 from tests.simulation.runner import Result, run_plan
 
+LAST_LINES = 40
 TRIES = 4  # a smaller plan is another run; so a few seeds are tried for each
 
 
@@ -57,3 +58,16 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
     for name, value in plain.items():
         if getattr(plan, name) != value:
             yield replace(plan, **{name: value})
+
+def explain(result: Result, seconds: float) -> list[str]:
+    """What a maintainer needs: what broke, the command that replays it, and the same for a smaller plan."""
+    lines = [
+        f"seed {result.plan.seed}: {result.text}",
+        f"  replay: make sim SEED={result.plan.seed}   (trace hash {result.trace_hash})",
+        f"  plan:   python -m tests.simulation --plan '{result.plan.to_json()}'",
+    ]
+    small = shrink(result, seconds) if seconds else result
+    if small is not result:
+        lines += [f"shrunk: {small.text}", f"  replay: python -m tests.simulation --plan '{small.plan.to_json()}'"]
+    last = small.trace[-LAST_LINES:]
+    return [*lines, f"the last {len(last)} lines of its trace (time, node, event):", *(f"  {line}" for line in last)]
