@@ -105,7 +105,7 @@ class ServiceRow:
     state: str
     health: str
     exit_code: int | None
-    address: str | None
+    client_address: str | None
     pid: int | None
     container: str | None
 
@@ -118,7 +118,7 @@ class ServiceRow:
     def cells(self) -> tuple[str, ...]:
         """The row of this service."""
         runs_as = self.container[:12] if self.container else str(self.pid or "-")
-        return (self.service, self.role, str(self.id), self.shown_state, self.health or "-", self.address or "-", runs_as)
+        return (self.service, self.role, str(self.id), self.shown_state, self.health or "-", self.client_address or "-", runs_as)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,13 @@ def test_ps_shows_how_a_service_ended() -> None:
     assert PsResult("p", "docker", ()).to_text() == "Project p has no services on the docker engine."
 
 
+def test_ps_as_json_has_what_programs_look_for() -> None:
+    row = ServiceRow("cluster_sync_1", "node", 0, "running", "healthy", None, "127.0.0.1:5000", 4711, None)
+    (said,) = as_json(PsResult("p", "local", (row,)))
+    assert {"service", "role", "id", "state", "health", "pid", "container", "client_address"} <= set(said)
+    assert (said["role"], said["id"], said["client_address"], said["pid"]) == ("node", 0, "127.0.0.1:5000", 4711)
+
+
 def node(number: int, *, healthy: bool = True) -> NodeStatus:
     said = {"role": "follower", "term": 3, "leader": 0, "decided": 7, "last": 9, "written": 512, "queue": 1, "healthy": healthy}
     return NodeStatus(f"cluster_sync_{number + 1}", number, "running", said)

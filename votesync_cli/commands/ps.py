@@ -24,7 +24,7 @@ def _row(observed: Observed) -> ServiceRow:
         state=observed.state,
         health=observed.health,
         exit_code=observed.exit_code,
-        address=observed.client_address,
+        client_address=observed.client_address,
         pid=observed.pid,
         container=observed.container,
     )
