@@ -119,7 +119,7 @@ class FakeDocker:
         """An engine on this socket."""
         import docker
 
-        return DockerEngine(docker.APIClient(base_url=self.host, version="1.41"), "20.10.24", rootless=False, reachable=True)
+        return DockerEngine(docker.APIClient(base_url=self.host, version="1.41"), "20.10.24", rootless=False, own_kernel=True)
 
     def __enter__(self) -> FakeDocker:
         self._server = _Server(str(self.directory / "docker.sock"), Exchange)

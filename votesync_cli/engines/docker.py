@@ -17,9 +17,10 @@ from votesync_cli.compose import ComposeProject, Service
 from votesync_cli.engines import docker_labels as labels
 from votesync_cli.engines.base import Finished, LogLine, Observed, Progress
 from votesync_cli.engines.directories import make_sources, remove_journals
+from votesync_cli.engines.docker_admin import ask_directly, ask_inside
 from votesync_cli.engines.docker_create import create_request, observed
 from votesync_cli.engines.docker_exec import run_in
-from votesync_cli.engines.docker_faults import fault, translated
+from votesync_cli.engines.docker_faults import fault, fault_from_text, translated
 from votesync_cli.engines.docker_hash import compose_hashes
 from votesync_cli.engines.docker_image import ensure_image, find_image
 from votesync_cli.engines.docker_logs import Follower, Source, history, labelled_service
@@ -44,10 +45,11 @@ class DockerEngine:
 
     name = "docker"
 
-    def __init__(self, api: APIClient, version: str, *, rootless: bool, reachable: bool) -> None:
+    def __init__(self, api: APIClient, version: str, *, rootless: bool, own_kernel: bool) -> None:
+        """`own_kernel`: containers run on this very machine, not in a virtual one or elsewhere."""
         self._api = api
         self._rootless = rootless
-        self._reachable = reachable
+        self._own_kernel = own_kernel
         self._compose_hashes: dict[str, Sequence[Mapping[str, str]]] = {}
         self.version = version
 
@@ -71,9 +73,9 @@ class DockerEngine:
             raise fault(error, "answer", where or "/var/run/docker.sock") from None
         api.timeout = _PATIENCE
         rootless = any("rootless" in option for option in info.get("SecurityOptions") or ())
-        own_kernel = sys.platform == "linux" and str(api.base_url).startswith("http+docker") and not rootless
-        reachable = own_kernel and "Docker Desktop" not in str(info.get("OperatingSystem"))
-        return cls(api, str(info.get("ServerVersion", "")), rootless=rootless, reachable=reachable)
+        desktop = "Docker Desktop" in str(info.get("OperatingSystem"))
+        own_kernel = sys.platform == "linux" and str(api.base_url).startswith("http+docker") and not desktop
+        return cls(api, str(info.get("ServerVersion", "")), rootless=rootless, own_kernel=own_kernel)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -175,7 +177,7 @@ class DockerEngine:
                     continue  # removed meanwhile
             unlabelled = labels.HASH not in (summary.get("Labels") or {})
             hashes = [known.get(labelled_service(summary), "") for known in self._hashes(project)] if unlabelled else []
-            item = observed(project, inspected, reachable=self._reachable, compose_hashes=hashes)
+            item = observed(project, inspected, reachable=self._own_kernel and not self._rootless, compose_hashes=hashes)
             if item is not None:
                 found.append(item)
         return sorted(found, key=lambda item: (item.role == "client", item.id, item.service))
@@ -203,20 +205,20 @@ class DockerEngine:
         return run_in(self._api, self._container(project, name), name, command, stdin, timeout)
 
     def admin(self, project: ComposeProject, name: str, request: dict[str, object], timeout: float = 5.0) -> dict[str, object]:
-        """Ask a node's admin socket, from inside its container.
+        """Ask a node's admin socket, through the mounted directory or from inside its container.
 
-        Raises: CommandFailed where the node does not answer, TimedOut, EnvironmentFault.
+        Raises: CommandFailed where the node does not run or does not answer, TimedOut, EnvironmentFault.
         """
-        done = self.run(project, name, ["python", "-m", "node_runtime", "ctl", json.dumps(request)], timeout=timeout)
-        lines = done.stdout.decode("utf-8", "replace").splitlines()
-        try:
-            answer = json.loads(lines[-1]) if lines else None
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            said = " ".join((done.stderr or done.stdout).decode("utf-8", "replace").split()[-40:]) or f"exit code {done.code}"
-            raise CommandFailed(f"{name} does not answer: {said}.", "See how it is with `votesync ps`.")
-        return answer
+        summary = self._summary(project, name)
+        if summary.get("State") == "paused":
+            raise fault_from_text("is paused", f"ask {name}")
+        directory = next((item.data_dir for item in project.services if item.name == name), None)
+        if self._own_kernel and directory is not None and summary.get("State") == "running":
+            answer = ask_directly(directory, name, request, timeout)
+            if answer is not None:
+                return answer
+        container = str(summary["Id"])
+        return ask_inside(lambda command: run_in(self._api, container, name, command, b"", timeout), name, request)
 
     def _hashes(self, project: ComposeProject) -> Sequence[Mapping[str, str]]:
         """compose's hashes, asked once for a state of the file: compose v1 takes a second to say them."""
@@ -237,14 +239,17 @@ class DockerEngine:
         """The containers of the project's services, ours only."""
         return [item for item in self._all(project) if labels.is_ours(project, item) and not labels.is_oneoff(item)]
 
-    def _container(self, project: ComposeProject, name: str) -> str:
-        """The id of a service's container; a running one where there are several."""
+    def _summary(self, project: ComposeProject, name: str) -> Mapping[str, Any]:
+        """A service's container, as the engine's list shows it; a running one where there are several."""
         found = [item for item in self._summaries(project) if labelled_service(item) == name]
         if not found:
             raise CommandFailed(
                 f"{name} does not exist in the project {project.name}.", "Start the cluster with `votesync up`."
             )
-        return str(max(found, key=lambda item: (item.get("State") in {"running", "paused"}, item.get("Created", 0)))["Id"])
+        return max(found, key=lambda item: (item.get("State") in {"running", "paused"}, item.get("Created", 0)))
+
+    def _container(self, project: ComposeProject, name: str) -> str:
+        return str(self._summary(project, name)["Id"])
 
     def _refuse_namesake(self, project: ComposeProject) -> None:
         for summary in self._all(project):

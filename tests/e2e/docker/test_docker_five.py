@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.docker.docker_cluster import LIMIT, Cluster, docker, until
 from votesync_cli.engines.docker import DockerEngine
+from votesync_cli.engines.docker_admin import ask_directly, ask_inside
 from votesync_cli.errors import CommandFailed, TimedOut
 
 
@@ -118,6 +119,17 @@ def test_the_engine_runs_commands_with_input_and_both_outputs_apart(five: Cluste
     assert (done.code, done.stdout, done.stderr) == (3, b"x" * 300_000, b"said\n")
 
 
+def test_a_node_is_asked_alike_through_its_directory_and_from_inside(five: Cluster, engine: DockerEngine) -> None:
+    name = "cluster_sync_4"
+    inside = ask_inside(lambda command: engine.run(five.project, name, command), name, {"op": "status"})
+    data_dir = five.project.service(name).data_dir
+    assert data_dir is not None
+    direct = ask_directly(data_dir, name, {"op": "status"}, 5.0)
+    assert direct is not None, "on this machine's own kernel the socket can be reached"
+    assert direct["node"] == inside["node"] == 3
+    assert direct.keys() == inside.keys()
+
+
 def test_a_command_that_does_not_end_is_given_up(five: Cluster, engine: DockerEngine) -> None:
     before = time.monotonic()
     with pytest.raises(TimedOut, match=r"did not end within 0\.5 seconds"):
@@ -164,6 +176,8 @@ def test_a_paused_node_says_that_it_is_paused_and_goes_on_after(five: Cluster, e
     name = f"cluster_sync_{node + 1}"
     five.cli("pause", str(node))
     assert five.inspect(name)["State"]["Status"] == "paused"
+    with pytest.raises(CommandFailed, match="it is paused"):
+        engine.admin(five.project, name, {"op": "status"})
     with pytest.raises(CommandFailed, match="it is paused"):
         engine.run(five.project, name, ["true"])
     five.cli("send", "--node", str((node + 1) % 5), "while one is paused")
