@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help venv check test unit scenarios simulation component e2e demo sim sim-long pictures bench clean
+.PHONY: help venv check test unit scenarios simulation component e2e demo sim sim-long soak crash-points fuzz pictures bench clean
 
 # The first Python that is new enough; another one: make PYTHON=/path/to/python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -62,6 +62,21 @@ sim: $(TESTS) ## Simulate 2,000 seeds, or replay one: make sim SEED=7
 sim-long: $(TESTS) ## Simulate new seeds for a while: make sim-long FOR=600 JOBS=2 SEEDS=100000:
 	@$(BIN)/python -m tests.simulation --for $(FOR) --jobs $(JOBS) --seeds $(SEEDS)
 
+soak: $(TESTS) ## Break it for as long as told and print what became of it: make soak SECONDS=3600 SEED=1
+	@$(BIN)/python tests/soak/soak.py --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),1)
+
+crash-points: $(TESTS) ## Kill a node at every write, sync and rename of a run, fail its disk there, damage every record (~30 min)
+	VOTESYNC_ALL_POINTS=1 $(PYTEST) tests/e2e/faults
+
+FUZZES := $(VENV)/.votesync-fuzz
+$(FUZZES): $(TESTS)
+	@echo "Adding Atheris (once)" >&2
+	@$(PIP) 'atheris>=2.3'
+	@touch $@
+
+fuzz: $(FUZZES) ## Fuzz every decoder with Atheris: make fuzz SECONDS=60 (each) TARGET=journal
+	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(or $(SECONDS),60) $(TARGET)
+
 pictures: $(RUNS) ## Draw the pictures of the README anew, from a real run
 	@$(BIN)/python docs/make_pictures.py
 
@@ -77,5 +92,5 @@ bench: $(BENCHES) ## Measure it beside etcd, PySyncObj, Redis; fill in docs/PERF
 	@[ "$(BENCH)" = all ] || $(BIN)/python -m benchmarks report
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) votesync-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) votesync-demo .soak .fuzz build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
