@@ -23,7 +23,7 @@ from node_runtime.config import Address, NodeConfig
 from node_runtime.consensus import Core
 from node_runtime.errors import NodeError, SharedFileError
 from node_runtime.journal import Journal
-from node_runtime.log import Log
+from node_runtime.log import KEPT_BYTES, Log
 from node_runtime.messages import Round
 from node_runtime.node import Node
 from node_runtime.shared_file import PrefixCheck, SharedFile, claim
@@ -61,15 +61,17 @@ def run(config: NodeConfig) -> int:
         return runner.run(_serve(config, node))
 
 
-def open_node(config: NodeConfig, storage: Storage, now: int) -> tuple[Core, Journal, SharedFile]:
-    """Replay the journal, hold the shared file against it, and make the core.
+def open_node(
+    config: NodeConfig, storage: Storage, now: int, kept_bytes: int = KEPT_BYTES
+) -> tuple[Core, Journal, SharedFile]:
+    """Replay the journal, hold the shared file against it, and make the core, with `kept_bytes` of rounds in memory.
 
     Raises: JournalError, SharedFileError, DiskError.
     """
     with disk_errors(config.data_dir):
         make_dir(storage, config.data_dir)
     holder: list[Journal] = []
-    log = Log(lambda first, most: holder[0].read(first, most))
+    log = Log(lambda first, most: holder[0].read(first, most), kept_bytes)
     file = SharedFile.open(storage, config.shared_dir)
     prefix = PrefixCheck(file)
 

@@ -36,10 +36,11 @@ def point_of(round_: Round) -> Point:
 
 
 class Log:
-    """Rounds 1 to `last.index`; the newest are in memory, the rest behind `read(first, max_bytes)`."""
+    """Rounds 1 to `last.index`; the newest `kept_bytes` are in memory, the rest behind `read(first, max_bytes)`."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, kept_bytes: int = KEPT_BYTES) -> None:
         self._read = read
+        self._kept_bytes = kept_bytes
         self._rounds: list[Round] = []
         self._bytes = 0
         self._undo: dict[int, Undo] = {}
@@ -88,12 +89,12 @@ class Log:
         return fresh
 
     def trim(self, keep_from: int) -> None:
-        """Forget in memory what is over `KEPT_BYTES` and before `keep_from` (and decided)."""
+        """Forget in memory what is over `kept_bytes` and before `keep_from` (and decided)."""
         self._drop_before(min(keep_from, self.decided + 1))
 
     def _drop_before(self, limit: int) -> None:
         drop = 0
-        while self._bytes > KEPT_BYTES and drop < len(self._rounds) - 1 and self._rounds[drop].index < limit:
+        while self._bytes > self._kept_bytes and drop < len(self._rounds) - 1 and self._rounds[drop].index < limit:
             self._bytes -= len(self._rounds[drop].encoded)
             drop += 1
         if drop:

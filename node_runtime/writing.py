@@ -262,7 +262,7 @@ def settle(core: CoreState) -> None:
         if core.intake.count:
             round_ = core.log.round(core.settled)
             core.out.acks.extend(core.intake.settle(round_, round_.count, core.now))
-    core.log.trim(core.settled + 1)
+    core.log.trim(min(core.settled, core.persisted) + 1)  # what is forgotten here can be read back from the journal
 
 
 def _relay(core: CoreState, leader: Leader, grant: Grant) -> None:

@@ -36,6 +36,7 @@ class Plan:
     heal_for: int = 60 * SECOND
     fault_every: int = SECOND
     turn_timeout_ms: float = 250.0
+    kept_bytes: int = 4 * 1024 * 1024  # rounds that a node holds in memory; older ones it reads back from its journal
     think_ms: int = 0  # clients wait for up to this between two messages
 
     @classmethod
@@ -62,6 +63,7 @@ class Plan:
             fault_every=rng.choice((200, 500, 1500)) * MILLI,
             turn_timeout_ms=rng.choice((60, 250)),
             think_ms=rng.choice((0, 50, 200, 600)),
+            kept_bytes=rng.choice((0, 0, 2_000, 4 * 1024 * 1024)),
         )
 
     @classmethod

@@ -85,9 +85,10 @@ class SimNode:
         self.starts += 1
         self.rotted_state = False
         doom, self.doom = self.doom, None
+        config, kept = self.config(), self.world.plan.kept_bytes
         self.storage = NodeDisk(self.id, self.disk, self.world.shared, self.world, doom)
         try:
-            core, self.journal, self.file = open_node(self.config(), self.storage, self.ticks())
+            core, self.journal, self.file = open_node(config, self.storage, self.ticks(), kept)
         except (DiskError, Killed):
             self.storage.kill()
             self.world.after(50 * MILLI, self.boot)
