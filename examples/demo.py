@@ -2,8 +2,7 @@
 
     python examples/demo.py [--engine auto|docker|local] [DIRECTORY]
 
-Every line that begins with `$` is a command that anybody can type. It uses nothing but the `votesync` beside this Python,
-and leaves nothing running, whatever happens.
+Every line that begins with `$` is a command that anybody can type. It leaves nothing running, whatever happens.
 """
 
 from __future__ import annotations
@@ -23,9 +22,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VOTESYNC = Path(sys.executable).with_name("votesync")
+VOTESYNC = [sys.executable, "-m", "votesync_cli"]
 UP = ["up", "--nodes", "5", "--messages", "50", "--rate", "8", "--round-window", "100"]
 PULL_SECONDS = 40.0  # without a new layer: then the base image cannot be had
+MARK = ".made-by-the-demo"
 ENVIRONMENT = 4  # votesync's exit code where the machine is at fault
 
 
@@ -42,10 +42,11 @@ def main() -> int:
     parser.add_argument("--engine", choices=["auto", "docker", "local"], default="auto")
     parser.add_argument("directory", nargs="?", type=Path, default=ROOT / "votesync-demo")
     given = parser.parse_args()
-    began = time.monotonic()
+    began, directory = time.monotonic(), given.directory.resolve()
     try:
+        os.environ["PYTHONPATH"] = str(ROOT)  # this checkout's votesync, whatever else is installed
         os.environ.pop("COMPOSE_PROJECT_NAME", None)
-        enter(given.directory)
+        enter(directory)
         try:
             code = show(given.engine)
         finally:
@@ -55,25 +56,25 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     if code == 0:
-        say_what_is_next(given.directory, time.monotonic() - began)
+        say_what_is_next(directory, time.monotonic() - began)
     return code
 
 
 def enter(directory: Path) -> None:
     """Go to an empty directory; what an earlier demo left there is removed, and nothing else ever is."""
     try:
-        if (directory / "compose.yml").exists():
-            os.chdir(directory)
-            quietly("down", "-v")
-            for name in ("shared_data", ".votesync"):
-                if (directory / name).exists():
-                    shutil.rmtree(directory / name)
-            (directory / "compose.yml").unlink()
         directory.mkdir(exist_ok=True)
-        if set(os.listdir(directory)) - {"shared_data", ".votesync"}:
+        if os.listdir(directory) and not (directory / MARK).exists():
             sys.stderr.write(f"demo: {directory} holds files that are not the demo's. Move them, or name another directory.\n")
             raise Failed(ENVIRONMENT)
         os.chdir(directory)
+        if Path("compose.yml").exists():
+            quietly("down", "-v")
+        for name in ("shared_data", ".votesync"):
+            if Path(name).exists():
+                shutil.rmtree(name)
+        Path("compose.yml").unlink(missing_ok=True)
+        Path(MARK).write_text("The demo may remove what is in this directory. Remove this file, and it will not.\n", "utf-8")
     except OSError as error:
         where = error.filename or directory
         sys.stderr.write(f"demo: {where} cannot be used: {error.strerror}. Remove {directory} and run the demo again.\n")
@@ -85,13 +86,12 @@ def show(engine: str) -> int:
     start(engine)
     with watching():
         time.sleep(1.2)
-        leader = who_leads()
-        quietly_say(f"votesync kill {leader}", "the leader, with SIGKILL")
-        quietly("kill", str(leader))
+        quietly_say("votesync kill leader", "with SIGKILL, in another terminal")
+        leader = kill_leader()
         time.sleep(1.5)
         quietly_say(f"votesync start {leader}", "it comes back and catches up")
         quietly("start", str(leader))
-        finished = subprocess.run([VOTESYNC, "wait", "--timeout", "60"], capture_output=True, text=True, check=False)
+        finished = subprocess.run([*VOTESYNC, "wait", "--timeout", "60"], capture_output=True, text=True, check=False)
         time.sleep(0.7)  # for the last rounds to be drawn
     print("\n$ votesync wait")
     print((finished.stdout + (finished.stderr if finished.returncode else "")).strip())
@@ -114,7 +114,7 @@ def raise_on(engine: str) -> int:
     """Run `up` and pass on what it says; ends it where a base image is being pulled and nothing comes."""
     words = UP if engine == "auto" else [*UP, "--engine", engine]
     print(f"$ votesync {' '.join(words)}", flush=True)
-    process = subprocess.Popen([VOTESYNC, *words], stderr=subprocess.PIPE)
+    process = subprocess.Popen([*VOTESYNC, *words], stderr=subprocess.PIPE)
     assert process.stderr is not None
     pulling, heard, given_up = False, time.monotonic(), False
     while True:
@@ -138,7 +138,7 @@ def raise_on(engine: str) -> int:
 def watching() -> Iterator[None]:
     """`tail` runs meanwhile."""
     print("\n$ votesync tail", flush=True)
-    process = subprocess.Popen([VOTESYNC, "tail"])
+    process = subprocess.Popen([*VOTESYNC, "tail"])
     try:
         yield
     finally:
@@ -146,11 +146,13 @@ def watching() -> Iterator[None]:
         process.wait()
 
 
-def who_leads() -> int:
-    """The id of the leader, as the nodes say."""
-    said = subprocess.run([VOTESYNC, "status", "--json"], capture_output=True, text=True, check=False).stdout
-    rows = [json.loads(line) for line in said.splitlines()]
-    return next((int(row["node"]) for row in rows if row.get("role") == "leader"), 0)
+def kill_leader() -> int:
+    """Kill the leader; returns which node that was."""
+    said = subprocess.run([*VOTESYNC, "kill", "leader", "--json"], capture_output=True, text=True, check=False)
+    if said.returncode:
+        sys.stderr.write(said.stderr)
+        raise Failed(said.returncode)
+    return int(json.loads(said.stdout)["id"])
 
 
 def quietly_say(command: str, why: str) -> None:
@@ -160,13 +162,13 @@ def quietly_say(command: str, why: str) -> None:
 
 def quietly(*words: str) -> None:
     """Run a command whose words nobody needs."""
-    subprocess.run([VOTESYNC, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    subprocess.run([*VOTESYNC, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def run(*words: str) -> int:
     """Show a command and run it."""
     print(f"\n$ votesync {' '.join(words)}", flush=True)
-    return subprocess.run([VOTESYNC, *words], check=False).returncode
+    return subprocess.run([*VOTESYNC, *words], check=False).returncode
 
 
 def say_what_is_next(directory: Path, seconds: float) -> None:

@@ -43,7 +43,9 @@ EngineOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours (NO_COLOR does the same).")]
 
-NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="A node's id, or a service's name.")]
+NodeArgument = Annotated[
+    str, typer.Argument(metavar="NODE", help="A node's id, a service's name, leader, or holder (who may write now).")
+]
 TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait at most.")]
 
 NodesOption = Annotated[int | None, typer.Option("--nodes", "-N", metavar="N", help="How many nodes, 1 to 64; default: 5.")]

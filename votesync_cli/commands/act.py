@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from votesync_cli.commands.context import existing, open_engine, read_project
+from votesync_cli.commands.fault import who_is
 from votesync_cli.compose import ComposeProject, Service
 from votesync_cli.engines.base import Engine, Observed
 from votesync_cli.errors import CommandFailed
+from votesync_cli.fault_words import ROLES
 from votesync_cli.options import Common
 from votesync_cli.results import Said
 
@@ -20,8 +22,8 @@ def act(common: Common, node: str, verb: str, past: str, deed: Deed) -> Said:
     Raises: UsageError for a service that there is not, CommandFailed where it is not in a state for this.
     """
     project = read_project(common)
-    service = project.find(node)
     with open_engine(common, project) as engine:
+        service = project.find(str(who_is(engine, project, node)) if node in ROLES else node)
         deed(engine, project, service, existing(engine, project, service.name))
         now = existing(engine, project, service.name)
     facts = {"project": project.name, "service": service.name, "role": service.role, "id": service.id, "state": now.state}
