@@ -118,7 +118,8 @@ class ServiceRow:
     def cells(self) -> tuple[str, ...]:
         """The row of this service."""
         runs_as = self.container[:12] if self.container else str(self.pid or "-")
-        return (self.service, self.role, str(self.id), self.shown_state, self.health or "-", self.client_address or "-", runs_as)
+        address = self.client_address or "-"
+        return (self.service, self.role, str(self.id), self.shown_state, self.health or "-", address, runs_as)
 
 
 @dataclass(frozen=True, slots=True)

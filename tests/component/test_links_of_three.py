@@ -55,7 +55,7 @@ class Trio:
             self._lines[node] = await self._connect(config.client_address)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         for _, writer in self._lines.values():
             writer.close()
         for process in self._processes:

@@ -22,7 +22,7 @@ def seeds(first: int, count: int, seconds: float) -> int:
     """Run seeds until one fails or the time is over; the last line says what came of it."""
     from tests.simulation.checkers import Violation
     from tests.simulation.plan import Plan
-    from tests.simulation.world import run_seed
+    from tests.simulation.world import World
 
     def on_alarm(number: int, frame: FrameType | None) -> None:
         raise Hang(f"a seed ran for {SEED_SECONDS} s")
@@ -36,7 +36,7 @@ def seeds(first: int, count: int, seconds: float) -> int:
         done += 1
         signal.alarm(SEED_SECONDS)
         try:
-            run_seed(Plan.draw(seed))
+            World(Plan.draw(seed)).run()
         except Violation as violation:
             return _say(done, seed, violation.checker, str(violation))
         except Exception as error:  # noqa: BLE001 - whatever a defect makes of the run, it was noticed
