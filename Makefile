@@ -21,7 +21,7 @@ FOR ?= 600
 SEEDS ?= $(shell date +%s)000:
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 venv: $(TESTS) ## Make .venv with votesync and what its tests need
 
@@ -33,7 +33,8 @@ $(RUNS): pyproject.toml
 	    "sudo apt install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" >&2; exit 1; }
 	@echo "Making $(VENV) (once)" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) --editable .
+	@$(PIP) --editable . || { \
+	  echo "make: the packages that votesync needs could not be installed (above). Is there a way to a package index?" >&2; exit 1; }
 	@touch $@
 
 $(TESTS): $(RUNS) requirements-dev.txt
@@ -47,7 +48,7 @@ check: $(TESTS) ## Lint, types, imports, form
 	$(BIN)/lint-imports --no-logo
 	$(PYTEST) tests/test_tidy.py
 
-test: check ## Everything: the check, then every suite
+test: check ## Everything: the check, then every suite (one of them: make unit, scenarios, simulation, component, e2e)
 	@for suite in $(SUITES); do echo "== $$suite"; $(PYTEST) tests/$$suite || exit 1; done
 
 unit scenarios simulation component e2e: $(TESTS) ## Run one suite
