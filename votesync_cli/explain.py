@@ -16,7 +16,7 @@ from votesync_cli.recorded import Recorded, Said, Sent
 from votesync_cli.results import Table
 from votesync_cli.stories import Cast, Held, Proposal, Story
 
-STEPS = ("sent", "proposed", "vote", "decided", "granted", "wrote", "written", "acked", "replaced", "stalled", "happening")
+STEPS = ("replaced", "sent", "proposed", "vote", "decided", "stalled", "granted", "wrote", "written", "acked", "happening")
 
 
 class Step(NamedTuple):
@@ -236,7 +236,9 @@ def _why(
         yield f"Another version of it, proposed in term {terms}, was never decided and was replaced."
     if hold is not None:
         gave = "granted it to itself" if hold.giver == hold.writer else f"had the permission from node {hold.giver}"
-        yield f"Node {hold.writer} wrote it and {gave} (turn {hold.turn}, attempt {hold.attempt})."
+        block = place.block if place is not None else None
+        instead = f" in the place of node {block.node}" if block is not None and block.node != hold.writer else ""
+        yield f"Node {hold.writer} wrote it{instead} and {gave} (turn {hold.turn}, attempt {hold.attempt})."
     longest = max(spent, key=lambda wait: wait.us, default=None)
     if longest is not None:
         whole = sum(wait.us for wait in spent)

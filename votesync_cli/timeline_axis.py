@@ -13,7 +13,7 @@ class Axis:
     def __init__(self, times: Sequence[int], length: float, *, squeeze: bool = True) -> None:
         self._times = sorted(set(times)) or [0]
         gaps = sorted(b - a for a, b in pairwise(self._times))
-        self._most = 3 * gaps[len(gaps) * 9 // 10] if gaps and squeeze else max(gaps, default=1)
+        self._most = 3 * gaps[(len(gaps) - 1) * 9 // 10] if gaps and squeeze else max(gaps, default=1)
         self._places = [0.0]
         for gap in (b - a for a, b in pairwise(self._times)):
             self._places.append(self._places[-1] + min(gap, self._most))

@@ -25,8 +25,9 @@ def lines(answer: Explanation, width: int | None, symbols: Symbols = UNICODE) ->
     if answer.place is not None and answer.place.block is not None:
         yield []
         yield [(f"  {answer.place.block.line:>8} | Container {answer.place.block.node} ", "dim")]
-        for text in _wrap(answer.place.block.body, None if width is None else width - 23, 0)[:1]:
-            yield [(f"  {answer.place.block.line + 1:>8} | Mensagem: {text}", "dim")]
+        body = f"Mensagem: {answer.place.block.body}"
+        for number, text in enumerate(_wrap(body, None if width is None else width - 13, 0)):
+            yield [(f"  {answer.place.block.line + 1 if number == 0 else '':>8} | {text}", "dim")]
     if answer.steps:
         yield []
         for step in answer.steps:

@@ -171,7 +171,7 @@ class Drawing:
     def _of_bar(self, bar: Bar, giver: int | None) -> _Item:
         turns = f"turn {bar.turn}" if bar.turn == bar.upto else f"turns {bar.turn} to {bar.upto}"
         about = "" if bar.sure else "about "
-        text = f"{turns}: holds the permission {about}{duration(bar.end - bar.start, self._symbols)}"
+        text = f"holds {turns} for {about}{duration(bar.end - bar.start, self._symbols)}"
         others = () if giver is None else (giver,)
         return _Item(bar.start, 5, bar.lane, self._signs.holds, others, self._signs.dot, "leader", text, bar.round)
 
