@@ -212,7 +212,7 @@ def test_a_taken_port_is_avoided_and_everybody_is_told(engine: LocalEngine, tmp_
         told = _environment(seen(engine, made, "cluster_sync_1").pid)
     assert int(told["PORT"]) > taken
     assert told["PEERS"] == f"0=127.0.0.1:{told['CLUSTER_PORT']}"
-    assert any(f"Port {taken} is taken" in line for line in said)
+    assert any(f"{taken} (cluster_sync_1 uses " in line for line in said)
     remove_all(engine, made)
 
 

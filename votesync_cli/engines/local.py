@@ -283,7 +283,11 @@ def _busy(project: ComposeProject) -> str:
 
 def _say_moved(project: ComposeProject, before: Ports, now: Ports, progress: Progress) -> None:
     """Name the ports of this `up` that are not those of the compose file."""
-    for node in project.nodes:
-        for port in local_services.own_ports(node).values():
-            if port not in before.get(node.name, {}) and now[node.name][port] != port:
-                progress(f"Port {port} is taken; {node.name} uses {now[node.name][port]} instead")
+    moved = [
+        f"{port} ({node.name} uses {now[node.name][port]})"
+        for node in project.nodes
+        for port in local_services.own_ports(node).values()
+        if port not in before.get(node.name, {}) and now[node.name][port] != port
+    ]
+    if moved:
+        progress(f"Ports that are taken: {', '.join(moved)}.")
