@@ -88,7 +88,7 @@ class VotesJudge:
             else:
                 maybe |= 1 << vote.node
         for node in range(book.size):
-            if book.may_have_voted(node, index):
+            if book.may_have_voted(node, index, ballot.term):
                 maybe |= 1 << node
         return yes, maybe
 

@@ -64,8 +64,8 @@ class Granted(NamedTuple):
 class Life:
     """One run of a node's process. `held`: the last round of its journal when it started; None where that is not logged.
 
-    `reach` is the last round that it spoke of, `end` the highest offset that it proposed up to, `place` the (term, round)
-    of its latest ballot, grant or turn.
+    `reach` is the last round that it spoke of, `end` the highest offset that it proposed up to, `place` how far its
+    granting came: its latest (term, 0) or the (term, round) of its latest grant.
     """
 
     held: int | None
@@ -73,6 +73,10 @@ class Life:
     reach: int = 0
     end: int = 0
     place: tuple[int, int] = (0, 0)
+
+    def may_have_lost(self, index: int, term: int) -> bool:
+        """Whether its last lines, which nobody has, may have told of a vote for round `index` of `term`."""
+        return not self.clean and (index > self.reach or term > self.place[0])
 
 
 @dataclass(slots=True)
@@ -117,16 +121,16 @@ class VoteBook:
 
     # --- what may be missing ---
 
-    def may_have_voted(self, node: int, index: int) -> bool:
-        """Whether a vote of this node on round `index` may have been given though no line says so."""
+    def may_have_voted(self, node: int, index: int, term: int) -> bool:
+        """Whether this node may have voted in `term` or later for round `index` of that term though no line says so."""
         log = self.logs.get(node)
         if log is None or log.lives[0].held is None or index <= log.lives[0].held:
             return True
         lives = log.lives
         for life, following in pairwise(lives):
-            if not life.clean and life.reach < index <= (following.held or 0):
+            if life.may_have_lost(index, term) and index <= (following.held or 0):
                 return True
-        return not lives[-1].clean and index > lives[-1].reach
+        return lives[-1].may_have_lost(index, term)
 
     def may_have_proposed(self, offset: int) -> bool:
         """Whether a ballot at this offset may have been cast though no line says so."""
@@ -143,7 +147,9 @@ class VoteBook:
         """Whether the leader of `term` may have granted a turn of a round though no line says so."""
         leader = self.leaders.get(term)
         log = self.logs.get(leader) if leader is not None else None
-        return log is None or not any(life.place > (term, index) for life in log.lives)
+        if log is None or log.lives[0].held is None or index <= log.lives[0].held:
+            return True
+        return any(not life.clean and life.place[0] == term and life.place[1] < index for life in log.lives)
 
     # --- filling ---
 
@@ -162,6 +168,7 @@ class VoteBook:
             if term < log.term:
                 self._accuse(f"node {node} goes back from term {log.term} to term {term}", event)
             log.term = max(log.term, term)
+            log.lives[-1].place = max(log.lives[-1].place, (log.term, 0))
         take = getattr(self, f"_{kind}", None)
         if take is not None:
             try:
@@ -192,7 +199,7 @@ class VoteBook:
         self.ballots.setdefault(ballot.round, []).append(ballot)
         self.at_offset.setdefault(ballot.offset, []).append(ballot)
         self._yes(ballot.round, ballot.digest, ballot.leader)
-        self._reach(log, ballot.term, ballot.round)
+        self._reach(log, ballot.round)
         log.lives[-1].end = max(log.lives[-1].end, ballot.offset + ballot.size)
 
     def _vote(self, log: NodeLog, event: Event) -> None:
@@ -212,7 +219,7 @@ class VoteBook:
         votes = event["votes"]
         for node in votes:
             self._yes(index, digest, int(node))
-        self._reach(log, int(event["term"]), index)
+        self._reach(log, index)
 
     def _grant(self, log: NodeLog, event: Event) -> None:
         key = (int(event["term"]), int(event["round"]), int(event["attempt"]))
@@ -229,7 +236,8 @@ class VoteBook:
         self.granted[key] = granted
         log.granting = event
         log.turned = key
-        self._reach(log, *key[:2])
+        self._reach(log, key[1])
+        log.lives[-1].place = max(log.lives[-1].place, key[:2])
 
     def _overlaps(self, log: NodeLog, key: tuple[int, int, int]) -> bool:
         """Whether an earlier round is still being written; of a round that another leader proposed the end is not logged."""
@@ -252,17 +260,15 @@ class VoteBook:
         if key < log.turned:
             self._accuse(f"node {event['node']} wrote under a grant after it knew of a newer one", event)
         log.turned = max(log.turned, key)
-        self._reach(log, *key[:2])
+        self._reach(log, key[1])
 
     def _lead(self, term: int, event: Event) -> None:
         leader = self.leaders.setdefault(term, event["node"])
         if leader != event["node"]:
             self._accuse(f"nodes {leader} and {event['node']} both led term {term}", event)
 
-    def _reach(self, log: NodeLog, term: int, index: int) -> None:
-        life = log.lives[-1]
-        life.reach = max(life.reach, index)
-        life.place = max(life.place, (term, index))
+    def _reach(self, log: NodeLog, index: int) -> None:
+        log.lives[-1].reach = max(log.lives[-1].reach, index)
 
     def _yes(self, index: int, digest: str, node: int) -> None:
         if not 0 <= node < MAX_NODES:

@@ -244,9 +244,11 @@ def test_grants_that_a_killed_leader_did_not_log_are_not_called_missing(tmp_path
     logs = logs_of(ROUNDS)
     at = logs[0].index(events(logs, "grant", len(ROUNDS))[0])
     del logs[0][at:]
-    verdict = judged(tmp_path, logs)["one-writer"]
-    assert verdict.status is Status.NOT_CHECKED
-    assert "whose grant is in no log" in verdict.detail
+    for after in ([], [start(0, len(ROUNDS)), start(0) | {"event": "follow", "term": 2, "leader": 1}]):
+        logs[0] += after
+        verdict = judged(tmp_path, logs)["one-writer"]
+        assert verdict.status is Status.NOT_CHECKED
+        assert "whose grant is in no log" in verdict.detail
 
 
 def test_a_cluster_that_was_made_anew_starts_its_logs_anew(tmp_path: Path) -> None:
@@ -262,3 +264,14 @@ def test_hostile_fields_do_no_harm(field: str, value: object) -> None:
     logs = logs_of(ROUNDS[:2])
     book = load_votes(encode(event | ({field: value} if field in event else {})) for log in logs.values() for event in log)
     assert judge_writers(book).rule == "one-writer"
+
+
+def test_logs_that_were_read_one_after_the_other_are_not_called_wrong(tmp_path: Path) -> None:
+    """The leader's log was read first: it has ballots of rounds whose grants only the writers' logs show."""
+    logs = logs_of(ROUNDS)
+    ahead = [event for index in (11, 12) for event in events(logs, "ballot", index)]
+    at = logs[0].index(events(logs, "grant", 11)[0])
+    logs[0][at:] = [event for event in ahead if event not in logs[0][:at]]
+    found = judged(tmp_path, logs)
+    assert found["one-writer"].status is Status.NOT_CHECKED
+    assert "8 turns whose grant is in no log" in found["one-writer"].detail
