@@ -290,4 +290,5 @@ def _say_moved(project: ComposeProject, before: Ports, now: Ports, progress: Pro
         if port not in before.get(node.name, {}) and now[node.name][port] != port
     ]
     if moved:
-        progress(f"Ports that are taken: {', '.join(moved)}.")
+        more = f" and {len(moved) - 1} more; `votesync ps` shows the addresses" if len(moved) > 1 else ""
+        progress(f"Ports that are taken: {moved[0]}{more}.")
