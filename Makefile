@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help venv check test unit scenarios simulation component e2e demo sim sim-long soak crash-points fuzz pictures bench clean
+.PHONY: help venv check test unit scenarios simulation component e2e demo sim sim-long soak crashes fuzz pictures bench clean
 
 # The first Python that is new enough; another one: make PYTHON=/path/to/python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -66,7 +66,7 @@ sim-long: $(TESTS) ## Simulate new seeds for a while: make sim-long FOR=600 JOBS
 soak: $(TESTS) ## Break it for as long as told and print what became of it: make soak SECONDS=3600 SEED=1
 	@$(BIN)/python tests/soak/soak.py --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),1)
 
-crash-points: $(TESTS) ## Kill a node at every write, sync and rename of a run, fail its disk there, damage every record (~30 min)
+crashes: $(TESTS) ## Kill a node at every write, sync and rename of a run, fail its disk there, damage every record (~30 min)
 	VOTESYNC_ALL_POINTS=1 $(PYTEST) tests/e2e/faults
 
 FUZZES := $(VENV)/.votesync-fuzz

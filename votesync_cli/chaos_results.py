@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,26 @@ def doubts_of(deeds: Sequence[Deed], facts: Facts, unchecked: Sequence[str]) -> 
     if unchecked:
         found.append(f"there was no evidence for {', '.join(unchecked)}")
     return tuple(found)
+
+
+def steadied(events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """One node's log, in its order, with the skews that its clock was given taken off its times again.
+
+    A `heal` does not say which of several skews ended: it is taken for the one whose time was to be over first.
+    """
+    skews: list[tuple[float, float]] = []  # (when it was to end, how wrong the clock was), in seconds
+    for event in events:
+        kind, detail = event["event"], event.get("detail")
+        if kind == "start":
+            skews.clear()
+        elif kind == "fault" and event.get("fault") == "skew" and isinstance(detail, dict):
+            wrong = float(detail["amount"]) / 1000
+            left = detail.get("left_ms")
+            at = float(event["ts"]) - sum(skew for _, skew in skews) - wrong
+            skews.append((math.inf if left is None else at + float(left) / 1000, wrong))
+        elif kind == "heal" and event.get("fault") == "skew" and skews:
+            skews.remove(min(skews))
+        yield {**event, "ts": float(event["ts"]) - sum(skew for _, skew in skews)}
 
 
 def time_line(moments: Sequence[Moment], around: Sequence[float], margin: float = 3.0, most: int = 80) -> tuple[str, ...]:

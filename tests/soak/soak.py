@@ -156,6 +156,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--run", type=float, default=120.0, help="seconds of faults in one run")
+    parser.add_argument("--drain", type=float, default=60.0, help="seconds that a healed cluster may take to be well again")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nodes", type=int, default=5)
     parser.add_argument("--directory", type=Path, default=Path(".soak"))
@@ -163,6 +164,7 @@ def main() -> int:
     directory: Path = options.directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     up = ["--engine", "local", "--faults", "--fresh", "--messages", "1000000", "--rate", "50", "--in-flight", "4"]
+    chaos = ["chaos", "--json", "--drain", f"{options.drain:.0f}"]
     votesync(directory, "down", "-v")
     if votesync(directory, "up", "--nodes", str(options.nodes), *up).returncode:
         return 1
@@ -172,7 +174,7 @@ def main() -> int:
     try:
         while (left := options.seconds - (time.monotonic() - start)) > 1:
             length = f"{min(options.run, left):.0f}"
-            verdict = totals.take(votesync(directory, "chaos", "--json", "--seed", str(seed), "--for", length), seed)
+            verdict = totals.take(votesync(directory, *chaos, "--seed", str(seed), "--for", length), seed)
             print(
                 f"{time.monotonic() - start:8.0f} s  seed {seed}: {verdict}; {totals.counts['acked']:,} acknowledged",
                 flush=True,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from node_runtime.faults import Fault
 from votesync_cli.chaos_plan import KINDS, LINK_KINDS, Step, draw, moments, requests, victims
-from votesync_cli.chaos_results import ChaosResult, Deed, Facts, Moment, doubts_of, time_line
+from votesync_cli.chaos_results import ChaosResult, Deed, Facts, Moment, doubts_of, steadied, time_line
 
 FACTS = Facts(acked=500, invoked=510, clients=5, under_load=9, leader_changes=2, turns_taken_over=3, restarts=1)
 DEED = Deed(1, "kill leader", (2,), 10.0, 12.0, (10_000_000, 12_000_000))
@@ -129,3 +129,21 @@ def test_the_time_line_shows_what_was_near_and_counts_what_it_leaves_out() -> No
     assert len(whole) == 11
     assert "(190 more)" in whole[5]
     assert time_line([], []) == ()
+
+
+def test_the_skews_of_a_node_are_taken_off_its_times_again() -> None:
+    def fault(ts: float, amount: float, left: int | None) -> dict[str, object]:
+        return {"ts": ts, "event": "fault", "fault": "skew", "detail": {"kind": "skew", "amount": amount, "left_ms": left}}
+
+    log = [
+        {"ts": 100.0, "event": "start"},
+        fault(3701.0, 3_600_000.0, 5000),  # at 101, until 106
+        {"ts": 3702.0, "event": "vote"},
+        fault(3703.0 - 2.0, -2000.0, 1000),  # at 103, until 104
+        {"ts": 3703.5 - 2.0, "event": "heal", "fault": "drop"},
+        {"ts": 3704.0, "event": "heal", "fault": "skew"},
+        {"ts": 106.0, "event": "heal", "fault": "skew"},
+        fault(207.0, 100_000.0, None),
+        {"ts": 108.0, "event": "start"},
+    ]
+    assert [event["ts"] for event in steadied(log)] == [100.0, 101.0, 102.0, 103.0, 103.5, 104.0, 106.0, 107.0, 108.0]

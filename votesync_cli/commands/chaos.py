@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -28,12 +28,22 @@ from votesync_cli.fault_words import duration_of
 from votesync_cli.verify.verdict import Report
 
 _LOAD = {"messages": 1_000_000, "rate": 50.0, "in_flight": 4}  # of a cluster that is started here: more than any run needs
-_DRAIN = 60.0  # seconds in which a healed cluster has to be well again
 
 SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", help="What the faults are drawn from; default: any.")]
 ForOption = Annotated[str, typer.Option("--for", metavar="DURATION", help="How long to make faults.")]
 KindsOption = Annotated[str | None, typer.Option("--kinds", metavar="A,B,…", help=f"Only these of {', '.join(KINDS)}.")]
+DrainOption = Annotated[
+    str, typer.Option("--drain", metavar="DURATION", help="How long a healed cluster may take to be well again.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only print the schedule.")]
+
+
+class _Asked(NamedTuple):
+    """What a run is to be; times in seconds."""
+
+    seed: int
+    seconds: float
+    patience: float
 
 
 def chaos(
@@ -42,13 +52,14 @@ def chaos(
     for_: ForOption = "60s",
     kinds: KindsOption = None,
     nodes: o.NodesOption = None,
+    drain: DrainOption = "60s",
     dry_run: DryRunOption = False,
 ) -> ChaosResult | Plan:
     """Break a cluster at random under load, heal it, and judge it: 0 PASS, 1 FAIL, 3 INCONCLUSIVE.
 
     A cluster that does not run yet is started, with faults allowed and clients that send all the time.
     """
-    chosen, seconds = _kinds(kinds), duration_of("--for", for_)
+    chosen, seconds, patience = _kinds(kinds), duration_of("--for", for_), duration_of("--drain", drain)
     number = secrets.randbelow(2**32) if seed is None else seed
     if dry_run:
         count = nodes or (len(read_project(common).nodes) if compose_file(common).exists() else 5)
@@ -62,7 +73,7 @@ def chaos(
                 "Start it with `votesync up --faults`, or choose --kinds kill,pause,stop,client.",
             )
         steps = draw(number, seconds, len(project.nodes), len(project.clients), chosen)
-        return _run(common, engine, project, steps, number, seconds)
+        return _run(common, engine, project, steps, _Asked(number, seconds, patience))
 
 
 def _kinds(text: str | None) -> tuple[str, ...]:
@@ -97,26 +108,24 @@ def _takes_faults(project: ComposeProject) -> bool:
     return all(node.environment.get("FAULTS") in ("1", "true") for node in project.nodes)
 
 
-def _run(
-    common: o.Common, engine: Engine, project: ComposeProject, steps: Sequence[Step], seed: int, seconds: float
-) -> ChaosResult:
+def _run(common: o.Common, engine: Engine, project: ComposeProject, steps: Sequence[Step], asked: _Asked) -> ChaosResult:
     if any(step.kind in LINK_KINDS for step in steps) and not _takes_faults(project):
         raise CommandFailed(f"Project {project.name} takes no faults of links.", "Start it with `votesync up --faults`.")
-    record = _record(project, steps, seed)
-    say(f"Seed {seed}: {len(steps)} faults in {seconds:g} s, written down in {record}.")
+    record = _record(project, steps, asked.seed)
+    say(f"Seed {asked.seed}: {len(steps)} faults in {asked.seconds:g} s, written down in {record}.")
     for step in steps:
         say(step.to_text())
     load, since = judge.Load.begin(project), time.time()
     run = ChaosRun(engine, project, steps, record / "deeds.jsonl")
     run.carry_out()
     say("All faults are healed; waiting until everything is written.")
-    wrong = [*run.ended_alone.values(), *judge.drain(engine, project, load, _DRAIN)]
-    return _judged(common, engine, project, run, load, since, wrong, record, seed, seconds)
+    wrong = [*run.ended_alone.values(), *judge.drain(engine, project, load, asked.patience)]
+    return _judged(common, engine, project, run, load, since, wrong, record, asked)
 
 
 def _judged(
     common: o.Common, engine: Engine, project: ComposeProject, run: ChaosRun, load: judge.Load, since: float,
-    wrong: list[str], record: Path, seed: int, seconds: float,
+    wrong: list[str], record: Path, asked: _Asked,
 ) -> ChaosResult:  # fmt: skip
     report = verify(common)
     assert isinstance(report, Report), "only --self-test returns anything else"
@@ -131,7 +140,7 @@ def _judged(
         _write(record / "votes.jsonl", logs)
     deeds = tuple(sorted(run.deeds, key=lambda deed: deed.number))
     doubts = doubts_of(deeds, facts, judge.unchecked(report))
-    result = ChaosResult(seed, seconds, deeds, facts, tuple(wrong), doubts, report.to_text(), timeline, record)
+    result = ChaosResult(asked.seed, asked.seconds, deeds, facts, tuple(wrong), doubts, report.to_text(), timeline, record)
     (record / "verdict.txt").write_text(result.to_text() + "\n", encoding="utf-8")
     _write(record / "verdict.jsonl", list(result.to_json()))
     return result

@@ -13,7 +13,7 @@ from typing import Any
 from node_runtime import votelog
 from node_runtime.history import read_events
 from votesync_cli import belongings
-from votesync_cli.chaos_results import Deed, Facts, Moment
+from votesync_cli.chaos_results import Deed, Facts, Moment, steadied
 from votesync_cli.commands.asking import ask_nodes
 from votesync_cli.commands.context import each
 from votesync_cli.compose import ComposeProject
@@ -68,16 +68,18 @@ def drain(engine: Engine, project: ComposeProject, load: Load, limit: float) -> 
     def statuses() -> dict[str, dict[str, Any] | None]:
         return {told.service: dict(told.status) if told.status else None for told in ask_nodes(engine, project, 2.0)}
 
+    wrong = []
+    output = project.shared_dir / belongings.OUTPUT
+    running = {found.service for found in engine.observe(project) if found.role == "client" and found.state == "running"}
     if not _until(lambda: not missing(nodes, statuses()), deadline):
         lacks = "; ".join(f"{name}: {why}" for name, why in missing(nodes, statuses()).items())
-        return [f"the cluster was not well {limit:g} s after the faults had been healed ({lacks})"]
-    output = project.shared_dir / belongings.OUTPUT
-    size = output.stat().st_size
-    running = {found.service for found in engine.observe(project) if found.role == "client" and found.state == "running"}
-    if running and not _until(lambda: output.stat().st_size > size or not load.is_waiting(), deadline):
-        return [f"nothing was written any more within {limit:g} s after the faults had been healed"]
+        wrong.append(f"the cluster was not well {limit:g} s after the faults had been healed ({lacks})")
+    else:
+        size = output.stat().st_size
+        if running and not _until(lambda: output.stat().st_size > size or not load.is_waiting(), deadline):
+            wrong.append(f"nothing was written any more within {limit:g} s after the faults had been healed")
     errors = each(sorted(running), lambda name: engine.stop(project, name, 10.0))
-    wrong = [
+    wrong += [
         f"{name} could not be stopped: {error.message}" for name, error in errors.items() if isinstance(error, VotesyncError)
     ]
 
@@ -106,10 +108,13 @@ def facts_of(load: Load, deeds: Sequence[Deed], logs: Sequence[Mapping[str, Any]
 
 
 def vote_events(engine: Engine, project: ComposeProject, since: float) -> list[dict[str, Any]]:
-    """What the nodes logged since a moment (Unix seconds, the engine's clock)."""
-    lines = engine.logs(project, [node.name for node in project.nodes], follow=False, since=since)
-    found = (votelog.decode(line.line) for line in lines)
-    return [event for event in found if event is not None]
+    """What the nodes logged since a moment (Unix seconds), by right clocks, whatever chaos did to theirs."""
+    found: list[dict[str, Any]] = []
+    for node in project.nodes:
+        lines = engine.logs(project, [node.name], follow=False, since=None)  # a clock that is behind must not hide a line
+        events = (event for event in (votelog.decode(line.line) for line in lines) if event is not None)
+        found += [event for event in steadied(events) if event["ts"] >= since]
+    return found
 
 
 def moments_of(deeds: Sequence[Deed], logs: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]) -> list[Moment]:

@@ -1,4 +1,4 @@
-"""Which points are tried: a spread of them, or every one with `VOTESYNC_ALL_POINTS=1` (`make crash-points`)."""
+"""Which points are tried: a spread of them, or every one with `VOTESYNC_ALL_POINTS=1` (`make crashes`)."""
 
 from __future__ import annotations
 
