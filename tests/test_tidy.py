@@ -28,6 +28,7 @@ PURE_NODE = words("""
 PURE_CLI = words("""
     cluster compose compose_model compose_reader compose_checks marked plan formation results votes votes_model votes_evidence
     sampling fault_words fault_results chaos_plan chaos_results verify/*
+    recorded stories blocks explain explain_waits timeline timeline_* scrolling
 """)
 PLAIN = words("""
     __future__ array bisect collections collections.abc dataclasses decimal enum errno functools hashlib heapq itertools json
@@ -43,6 +44,7 @@ ALSO = {  # each with its reason
     "votesync_cli/results.py": {"pathlib"},  # paths as values
     "votesync_cli/chaos_plan.py": {"random"},  # a generator made from the seed, never the global one
     "votesync_cli/chaos_results.py": {"pathlib"},  # paths as values
+    "votesync_cli/timeline_svg.py": {"html"},  # escaping is pure
     "votesync_cli/verify/check.py": {"pathlib", "time"},  # opens the files to be checked, and says how long it took
     "votesync_cli/verify/rules_journal.py": set(  # the one module that reads the nodes' journals
         words("os pathlib node_runtime.codec node_runtime.journal_frames node_runtime.journal_scan node_runtime.storage")

@@ -62,7 +62,7 @@ def _reason(name: str, start: int, end: int, story: Story | None, hold: Held | N
         who = f"node {stalled[-1].event.get('writer')}, whose turn stalled" if stalled else "a permission that was superseded"
         return f"for {who}{_over(elections)}"
     if name == "turn":
-        before = f"{hold.turn} turn{'s' if hold.turn != 1 else ''}" if hold else "the turns"
+        before = f"{hold.turn} turns" if hold and hold.turn > 1 else "turn"
         return f"for the {before} before its own to be written"
     if name == "wrote":
         return f"for node {hold.writer} to receive the permission and write" if hold else "to be written"
