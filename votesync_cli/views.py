@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 from votesync_cli.views_text import ASCII, Line, Symbols, symbols_for
 
@@ -36,6 +36,9 @@ STYLES = {
     "event": "yellow",
 }
 
+GAP = "  "
+LEAST_LAST = 24  # columns below which the last column of a table is not folded any more
+
 
 class Drawable(Protocol):
     """A result that is a table."""
@@ -47,19 +50,48 @@ class Drawable(Protocol):
 
 
 def show(result: Drawable) -> None:
-    """Draw a result's table on the terminal; cells that do not fit are folded, never cut."""
+    """Draw a result's table on the terminal, and a paragraph a row where it is too narrow; nothing is ever cut."""
     table = result.table
     if table is None:
         return
+    *firm, last = (max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True))
+    if sum(firm) + len(GAP) * len(firm) + min(last, LEAST_LAST) <= shutil.get_terminal_size().columns:
+        _show_rows(table)
+    else:
+        _show_paragraphs(table)
+
+
+def _show_rows(table: Table) -> None:
+    """One row a line; only the last column is folded."""
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    drawn = Drawn(box=None, pad_edge=False, header_style=STYLES["head"])
+    drawn = Drawn(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style=STYLES["head"])
     for name in table.columns:
-        drawn.add_column(name.upper(), justify="right" if name in table.right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if name in table.right else "left"
+        drawn.add_column(name.upper(), justify=justify, overflow="fold", no_wrap=name != table.columns[-1])
     for row in table.rows:
         drawn.add_row(*(Text(cell, style=_cell_style(cell)) for cell in row))
     console(sys.stdout).print(drawn, soft_wrap=False)
+
+
+def _show_paragraphs(table: Table) -> None:
+    """One paragraph a row: each cell behind its column's name, those that are empty left out."""
+    from rich.text import Text
+
+    width, terminal = shutil.get_terminal_size().columns, console(sys.stdout)
+    for row in table.rows:
+        lines = [Text()]
+        told = ((name, cell) for name, cell in zip(table.columns, row, strict=True) if cell not in {"", "-"})
+        for name, cell in told:
+            item = Text.assemble((name.upper(), STYLES["dim"]), " ", (cell, _cell_style(cell)))
+            if lines[-1] and len(lines[-1]) + len(GAP) + len(item) > width:
+                lines.append(Text(GAP))
+            elif lines[-1]:
+                lines[-1].append(GAP)
+            lines[-1].append_text(item)
+        for line in lines:
+            terminal.print(line)
 
 
 _WELL = frozenset({"healthy", "leader", "ok", "PASS"})
