@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.component.docker_api import FakeDocker
+from tests.component.docker_api import Exchange, FakeDocker
 from votesync_cli.compose import ComposeProject, Port, Service
 from votesync_cli.engines.docker import DockerEngine
 from votesync_cli.engines.docker_faults import fault_from_text
+from votesync_cli.engines.docker_labels import PROJECT, SERVICE, WORKING_DIR
 from votesync_cli.errors import CommandFailed, EnvironmentFault
 
 
@@ -165,6 +167,27 @@ def test_a_connection_that_is_cut_in_the_middle_is_no_traceback(fake: FakeDocker
     fake.on("GET", "/containers/json", lambda exchange: exchange.hang_up())
     with pytest.raises(EnvironmentFault, match="No Docker Engine answers: the connection failed"):
         fake.engine().observe(project(tmp_path))
+
+
+@pytest.mark.parametrize(("failures", "works"), [(0, True), (3, True), (1000, False)])
+def test_freezing_is_tried_again_for_a_while_where_the_kernel_did_not_manage_it(
+    fake: FakeDocker, tmp_path: Path, failures: int, works: bool
+) -> None:
+    labels = {PROJECT: "toy", SERVICE: "cluster_sync_1", WORKING_DIR: str(tmp_path)}
+    fake.on("GET", "/containers/json", [{"Id": "c1", "State": "running", "Labels": labels}])
+    answers = iter(range(failures))
+
+    def pause(exchange: Exchange) -> None:
+        if next(answers, None) is None:
+            exchange.say(None, 204)
+        else:
+            exchange.fail(500, "Cannot pause container c1: OCI runtime pause failed: unable to freeze: unknown")
+
+    fake.on("POST", "/containers/c1/pause", pause)
+    with contextlib.nullcontext() if works else pytest.raises(EnvironmentFault, match="unable to freeze"):
+        fake.engine().pause(project(tmp_path), "cluster_sync_1")
+    tries = sum(line.startswith("POST /containers/c1/pause") for line in fake.asked)
+    assert tries == failures + 1 if works else 1 < tries < 100
 
 
 def test_an_image_that_cannot_be_pulled_says_why_and_what_to_do(fake: FakeDocker, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from docker.api.client import APIClient
 
 _PATIENCE = 120  # seconds for an answer, once the engine has given its first; a busy machine starts containers slowly
+_FREEZES = 10  # times that freezing a container is tried: the engine gives up while processes of it are being started
 
 T = TypeVar("T")
 
@@ -50,6 +52,7 @@ class DockerEngine:
         self._api = api
         self._rootless = rootless
         self._own_kernel = own_kernel
+        self._direct = False  # whether a node has answered through its mounted directory
         self._compose_hashes: dict[str, Sequence[Mapping[str, str]]] = {}
         self.version = version
 
@@ -133,10 +136,17 @@ class DockerEngine:
             self._api.kill(container, "SIGKILL")
 
     def pause(self, project: ComposeProject, name: str) -> None:
-        """Freeze its processes."""
+        """Freeze its processes; tried again where the kernel did not manage it, as on cgroup v1 under load."""
         container = self._container(project, name)
-        with translated(f"pause {name}"):
-            self._api.pause(container)
+        for left in reversed(range(_FREEZES)):
+            try:
+                with translated(f"pause {name}"):
+                    self._api.pause(container)
+                return
+            except EnvironmentFault as error:
+                if "unable to freeze" not in error.message or not left:
+                    raise
+                time.sleep(0.2)
 
     def unpause(self, project: ComposeProject, name: str) -> None:
         """Let its processes go on."""
@@ -216,7 +226,10 @@ class DockerEngine:
         if self._own_kernel and directory is not None and summary.get("State") == "running":
             answer = ask_directly(directory, name, request, timeout)
             if answer is not None:
+                self._direct = True
                 return answer
+            if self._direct:  # then it would have answered; asking from inside would only cost time
+                raise CommandFailed(f"{name} does not answer: it is starting or ending.", "See how it is with `votesync ps`.")
         container = str(summary["Id"])
         return ask_inside(lambda command: run_in(self._api, container, name, command, b"", timeout), name, request)
 

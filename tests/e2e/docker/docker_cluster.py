@@ -13,6 +13,7 @@ from typing import Any
 
 from votesync_cli.compose import ComposeProject, load
 from votesync_cli.engines.docker import DockerEngine
+from votesync_cli.errors import CommandFailed, TimedOut
 
 LIMIT = 60.0  # seconds until a condition counts as never coming true
 ROOT = Path(__file__).resolve().parents[3]
@@ -132,8 +133,11 @@ class Cluster:
         return self.directory / "shared_data" / "output.txt"
 
     def status(self, engine: DockerEngine, node: int) -> dict[str, Any]:
-        """What a node says of itself."""
-        return dict(engine.admin(self.project, f"cluster_sync_{node + 1}", {"op": "status"}))
+        """What a node says of itself; empty where it does not answer."""
+        try:
+            return dict(engine.admin(self.project, f"cluster_sync_{node + 1}", {"op": "status"}))
+        except (CommandFailed, TimedOut):
+            return {}
 
     def leader(self, nodes: int = 5) -> int:
         """The node that leads now."""
