@@ -41,9 +41,10 @@ def waits(message: Sent | None, story: Story | None, hold: Held | None, happenin
     if message is None and story is not None and story.written:
         stages.append(("written", story.written[0].t))
     known = [(name, t) for name, t in stages if t is not None]
-    for (_, start), (name, end) in itertools.pairwise(known):
+    for (before, start), (name, end) in itertools.pairwise(known):
         us = max(0, end - start)
-        yield Wait(name, us, _reason(name, start, end, story, hold, happenings))
+        told = "for its acknowledgement" if (before, name) == ("sent", "acked") else None
+        yield Wait(name, us, told or _reason(name, start, end, story, hold, happenings))
 
 
 def _reason(name: str, start: int, end: int, story: Story | None, hold: Held | None, happenings: Sequence[Said]) -> str:
