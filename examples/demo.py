@@ -139,11 +139,19 @@ def watching() -> Iterator[None]:
     """`tail` runs meanwhile."""
     print("\n$ votesync tail", flush=True)
     process = subprocess.Popen([*VOTESYNC, "tail"])
+    told = False
     try:
         yield
+    except KeyboardInterrupt:
+        told = True  # by the terminal, as everybody here
+        raise
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait()
+        if not told:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def kill_leader() -> int:

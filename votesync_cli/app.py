@@ -154,7 +154,7 @@ def _guarded(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(ctx: typer.Context, **values: Any) -> None:
-        raise typer.Exit(_run(function, with_common, values, ctx.obj or Common()))
+        raise typer.Exit(run_verb(function, with_common, values, ctx.obj or Common()))
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     shared = common_parameters(short_file=verb.short_file) if with_common else []
@@ -164,7 +164,7 @@ def _guarded(function: Callable[..., Any], verb: Verb) -> Callable[..., Any]:
     return call
 
 
-def _run(function: Callable[..., Any], with_common: bool, values: dict[str, Any], defaults: Common) -> int:
+def run_verb(function: Callable[..., Any], with_common: bool, values: dict[str, Any], defaults: Common) -> int:
     """Call a verb and print what it returns; the only place that catches. Returns the exit code."""
     common = defaults
     try:
@@ -184,8 +184,19 @@ def _run(function: Callable[..., Any], with_common: bool, values: dict[str, Any]
         return _hush()
     except (typer.Exit, typer.Abort):
         raise
-    except Exception:  # noqa: BLE001  # the last resort: whatever it is, nobody wants a traceback on the screen
+    except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, nobody wants a traceback on the screen
+        if _is_interrupt(error):
+            return 130
         return _unexpected(traceback.format_exc(), common)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether this came of Ctrl-C: a second one while a lock is being taken again surfaces as the lock's complaint."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _print(result: Any, common: Common) -> None:
