@@ -184,7 +184,7 @@ def _ballot_steps(story: Story, proposal: Proposal) -> Iterator[Step]:
 
 def _voted(cast: Cast, proposal: Proposal) -> str:
     word = "yes" if cast.ok else f"no: {cast.reason}"
-    late = cast.ok and proposal.decided is not None and cast.came is not None and cast.came > proposal.decided.t
+    late = proposal.decided is not None and cast.came is not None and cast.node not in proposal.majority
     disk = f" (its journal took {cast.persist_us} µs)" if cast.persist_us is not None else ""
     own = ", its leader" if cast.node == proposal.leader else ""
     uncounted = ", which was not counted" if cast.ok and cast.came is None and proposal.decided is not None else ""

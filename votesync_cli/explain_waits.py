@@ -79,7 +79,7 @@ def _slowest(story: Story | None) -> str:
     chosen = story.chosen if story else None
     if story is None or chosen is None or chosen.decided is None:
         return ""
-    counted = [cast for cast in story.cast(chosen) if cast.came is not None and cast.came <= chosen.decided.t]
+    counted = [cast for cast in story.cast(chosen) if cast.node in chosen.majority]
     if not counted:
         return ""
     last = counted[-1]

@@ -76,6 +76,11 @@ class Proposal:
             known.append(self.decided.t - us)
         return min(known, default=None)
 
+    @property
+    def majority(self) -> frozenset[int]:
+        """The nodes whose votes decided it, its leader among them; all other votes came too late to count."""
+        return frozenset(node for node, _ in _micros(self.decided.event.get("votes"))) if self.decided else frozenset()
+
     def field(self, name: str) -> int | None:
         """A whole number of the ballot."""
         return whole(self.ballot.event.get(name)) if self.ballot else None

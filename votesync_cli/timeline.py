@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from votesync_cli.recorded import Recorded, Said, session_key
-from votesync_cli.stories import Cast, Held, Story, stories
+from votesync_cli.stories import Cast, Held, Proposal, Story, stories
 from votesync_cli.timeline_words import told
 
 ARROWS = ("ballot", "vote", "late", "refusal", "grant", "pass", "written", "asks", "elects", "leads", "send", "ack")
@@ -246,22 +246,22 @@ class _Drawing:
             if leader is not None and start is not None:
                 for cast in story.cast(proposal):
                     if cast.node != leader:
-                        self._vote(story.round, leader, start, cast, proposal.ballot, proposal.decided)
+                        self._vote(story.round, cast, proposal, leader, start)
         for held in story.holds():
             self._hold(story, held)
 
-    def _vote(self, index: int, leader: int, start: int, cast: Cast, ballot: Said | None, decided: Said | None) -> None:
+    def _vote(self, index: int, cast: Cast, proposal: Proposal, leader: int, start: int) -> None:
         """The ballot's way to a node, and the vote's way back."""
         left = cast.left if cast.left is not None else cast.came
         if left is None or (cast.said is not None and cast.said.round != index):
             return  # one vote on many rounds, by a node that was behind: drawn at the last of them
         reached = max(start, left - (cast.persist_us or 0))
-        self._arrow(BALLOT, leader, start, cast.node, min(reached, left), index, ballot, cast.said)
+        self._arrow(BALLOT, leader, start, cast.node, min(reached, left), index, proposal.ballot, cast.said)
         if not cast.ok:
             self._arrow("refusal", cast.node, left, leader, left, index, cast.said, None)
         elif cast.came is not None:
-            late = decided is not None and cast.came > decided.t
-            kind, effect = ("late", None) if late else ("vote", decided)
+            late = cast.node not in proposal.majority
+            kind, effect = ("late", None) if late else ("vote", proposal.decided)
             self._arrow(kind, cast.node, left, leader, cast.came, index, cast.said, effect)
 
     def _hold(self, story: Story, held: Held) -> None:
