@@ -55,6 +55,7 @@ class Client:
     `addresses`, for the history (default: their positions). `last_seq` is the highest number the session has used
     (default: the nodes are asked); `invoked` the highest that is in the history already. A node that says nothing for
     `silence_s` is left for the next one; the first one gets `patience_s` to come up. `on_ack` hears of every ack.
+    Nodes of another `cluster`, which may have come to an address whose node died, are left alone.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Client:
         silence_s: float = 3.0,
         patience_s: float = 3.0,
         on_ack: Callable[[Ack], None] | None = None,
+        cluster: str | None = None,
     ) -> None:
         assert window >= 1
         if not is_session(session):
@@ -78,19 +80,18 @@ class Client:
         self.window = window
         self.acked = 0  # how many of this client's messages
         self._nodes = [*zip(nodes or range(len(addresses)), addresses, strict=True)]
-        self._turn = 0
+        self._turn = self._failures = self._time = 0
         self._history = history
         self._last_seq = last_seq
         self._invoked = invoked
         self._silence_s = silence_s
         self._patience_s = patience_s
         self._on_ack = on_ack
-        self._time = 0
+        self._cluster = cluster
         self._unsent: deque[_Item] = deque()
         self._sent: deque[_Item] = deque()
         self._link: Link | None = None
         self._heard = 0.0
-        self._failures = 0
         self._is_pumping = False
         self._broken: NodeError | None = None
         self._reserved = 0  # places in the window of waiters that were woken and have not run
@@ -118,7 +119,7 @@ class Client:
     async def start(self) -> None:
         """Start to connect; if the session's last number is not known, ask for it first, as long as it takes."""
         if self._last_seq is None:
-            self._last_seq = await ask_last_seq([address for _, address in self._nodes], self.session)
+            self._last_seq = await ask_last_seq([address for _, address in self._nodes], self.session, self._cluster)
         self._tasks = [asyncio.create_task(self._stay_connected()), asyncio.create_task(self._tick())]
         for task in self._tasks:
             task.add_done_callback(self._task_ended)
@@ -220,7 +221,7 @@ class Client:
         except (OSError, TimeoutError):
             return  # refused, unreachable, unknown name
         self._link, self._heard = link, loop.time()
-        link.transport.write(hello_request(self.session))
+        link.transport.write(hello_request(self.session, self._cluster))
         try:
             await link.lost
         finally:

@@ -77,13 +77,13 @@ class Link(asyncio.Protocol):
             self.lost.set_result(None)
 
 
-async def ask_last_seq(addresses: Sequence[Address], session: str) -> int:
+async def ask_last_seq(addresses: Sequence[Address], session: str, cluster: str | None = None) -> int:
     """The highest decided number of a session, by all nodes that answer and at least a majority of `addresses`.
 
     A single node may be behind the others. Waits for ever; bound it with `asyncio.timeout`.
     """
     for attempt in itertools.count(1):
-        answers = await asyncio.gather(*(_hello(address, session) for address in addresses))
+        answers = await asyncio.gather(*(_hello(address, session, cluster) for address in addresses))
         known = [answer for answer in answers if answer is not None]
         if len(known) > len(addresses) // 2:
             return max(known)
@@ -91,12 +91,12 @@ async def ask_last_seq(addresses: Sequence[Address], session: str) -> int:
     raise AssertionError("unreachable")
 
 
-async def _hello(address: Address, session: str) -> int | None:
+async def _hello(address: Address, session: str, cluster: str | None) -> int | None:
     try:
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await asyncio.open_connection(address.host, address.port)
             try:
-                writer.write(hello_request(session))
+                writer.write(hello_request(session, cluster))
                 reply = json.loads(await reader.readline())
             finally:
                 writer.close()

@@ -160,9 +160,10 @@ def _dump(reply: dict[str, object]) -> str:
 # --- requests, as the client writes them ---
 
 
-def hello_request(session: str) -> bytes:
-    """Asks for the highest decided seq of a session."""
-    return f'{{"op":"hello","session":"{session}"}}\n'.encode()
+def hello_request(session: str, cluster: str | None = None) -> bytes:
+    """Asks for the highest decided seq of a session; a node of another cluster than the named one refuses."""
+    named = "" if cluster is None else f',"cluster":{encode_basestring(cluster)}'
+    return f'{{"op":"hello","session":"{session}"{named}}}\n'.encode()
 
 
 def append_requests(session: str, first: int, messages: Sequence[tuple[int, str]]) -> list[bytes]:

@@ -48,6 +48,7 @@ class LoadConfig:
     in_flight: int = 1
     text: str = "{seq}"
     timeout: float | None = None
+    cluster: str | None = None
 
     @property
     def history(self) -> Path:
@@ -78,6 +79,7 @@ class LoadConfig:
             in_flight=int(_number(env, "IN_FLIGHT", 1, 1, 1_000_000, whole=True)),
             text=text,
             timeout=timeout or None,
+            cluster=env.get("CLUSTER") or None,
         )
 
 
@@ -171,6 +173,7 @@ async def _send(
         last_seq=progress.acked,
         invoked=progress.invoked,
         on_ack=latencies.stop,
+        cluster=config.cluster,
     )
     started = now_mono()
     failed = 0
@@ -232,7 +235,7 @@ async def _last_seq(config: LoadConfig, acked: int) -> int:
     loop = asyncio.get_running_loop()
     patient_until = loop.time() + _PATIENCE_S
     while True:
-        known = await ask_last_seq([address for _, address in config.nodes], config.session)
+        known = await ask_last_seq([address for _, address in config.nodes], config.session, config.cluster)
         if known >= acked:
             return known
         if loop.time() > patient_until:
@@ -266,9 +269,9 @@ async def send_lines(
         where = {"round": ack.round, "offset": ack.offset, "node": ack.node}
         report({"ok": True, "session": name, "seq": ack.seq, **where})
 
-    addresses, ids = [address for _, address in nodes], [node for node, _ in nodes]
+    addresses, ids, cluster = [address for _, address in nodes], [node for node, _ in nodes], os.environ.get("CLUSTER")
     last_seq = first - 1 if first is not None else None if session else 0
-    client = Client(addresses, name, nodes=ids, window=window, last_seq=last_seq, on_ack=on_ack)
+    client = Client(addresses, name, nodes=ids, window=window, last_seq=last_seq, on_ack=on_ack, cluster=cluster)
     try:
         async with asyncio.timeout(timeout) as limit:
             await client.start()
@@ -340,8 +343,7 @@ def _batch_main(config: LoadConfig) -> int:
         code = _stop_on_signals(stop)
         if config.timeout is not None:
             asyncio.get_running_loop().call_later(config.timeout, stop.set)
-        complete = await run_batch(config, stop, _print)
-        return 0 if complete else (code[0] if code else 1)
+        return 0 if await run_batch(config, stop, _print) else (code[0] if code else 1)
 
     return asyncio.run(run())
 

@@ -206,7 +206,7 @@ class NativeTalk:
                 return False
             self._append(request)
         elif operation == "hello":
-            self._hello(read_session(request))
+            self._hello(read_session(request), request.get("cluster"))
         elif operation == "status":
             self._sink.reply(ok_line(self._port.status()))
         else:
@@ -224,8 +224,15 @@ class NativeTalk:
             replies = self._sessions[append.session] = SessionReplies(append.session)
         replies.submitted(append)
 
-    def _hello(self, session: str) -> None:
-        """Answer where a session stands. A node without a leader may be far behind, so it does not answer."""
+    def _hello(self, session: str, cluster: object) -> None:
+        """Answer where a session stands. A node without a leader may be far behind, so it does not answer.
+
+        Raises: ClientProtocolError where the client means another cluster, whose node had this address before.
+        """
+        own = None if cluster is None else self._port.status().get("cluster")
+        if own is not None and cluster != own:
+            why = f"this is a node of cluster {own}; ask another node"
+            raise ClientProtocolError("wrong_cluster", why, retry=True, close=True)
         if self._port.has_leader():
             self._sink.reply(ok_line({"session": session, "last_seq": self._port.last_seq(session)}))
         else:
@@ -253,4 +260,4 @@ class NativeTalk:
 
     def _refuse(self, error: ClientProtocolError) -> None:
         self._port.on_refused("client", error.code)
-        self._sink.refuse(error_line(error.code, str(error)))
+        self._sink.refuse(error_line(error.code, str(error), retry=error.retry))

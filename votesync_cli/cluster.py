@@ -103,6 +103,7 @@ class ClusterSpec:
         peers = {node: Address(node_service(node), CLIENT_PORT + node) for node in range(self.nodes)}
         return {
             "ID": str(client),
+            "CLUSTER": self.cluster,
             "NODES": format_peers(peers),
             "MESSAGES": str(self.messages),
             "RATE": f"{self.rate:g}",

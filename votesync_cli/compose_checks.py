@@ -28,7 +28,7 @@ _NODE_VARIABLES = {
     "FAULTS",
     "SEED",
 }
-_CLIENT_VARIABLES = {"ID", "NODES", "MESSAGES", "RATE", "IN_FLIGHT", "SHARED_DIR", "SESSION", "TEXT", "TIMEOUT"}
+_CLIENT_VARIABLES = {"ID", "CLUSTER", "NODES", "MESSAGES", "RATE", "IN_FLIGHT", "SHARED_DIR", "SESSION", "TEXT", "TIMEOUT"}
 
 
 def check_services(place: Place, services: Sequence[Read]) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from node_runtime.messages import Message
 class OneNode:
     """Decides each batch of messages as one round, when `is_deciding`; else it queues them up to `room`."""
 
-    def __init__(self, node: int = 0, room: int = 8192, port: int = 0) -> None:
+    def __init__(self, node: int = 0, room: int = 8192, port: int = 0, cluster: str = "test") -> None:
+        self.cluster = cluster
         self.room = room
         self.is_deciding = True
         self.leader = True
@@ -26,7 +27,7 @@ class OneNode:
         self._queued: dict[str, int] = {}
         self._round = 0
         self._size = 0
-        config = NodeConfig(node, "test", Address("127.0.0.1", port), Address("127.0.0.1", 0), {}, "", "")
+        config = NodeConfig(node, cluster, Address("127.0.0.1", port), Address("127.0.0.1", 0), {}, "", "")
         self.gateway = Gateway(config, self, half_line_s=0.3)
 
     async def __aenter__(self) -> OneNode:
@@ -81,7 +82,7 @@ class OneNode:
         return self.leader
 
     def status(self) -> dict[str, Any]:
-        return {"node": 0, "role": "leader", "decided": self._round}
+        return {"node": 0, "role": "leader", "decided": self._round, "cluster": self.cluster}
 
     def on_refused(self, port: str, reason: str) -> None:
         assert port == "client"
