@@ -10,6 +10,9 @@ from tests.simulation.plan import Plan
 from tests.simulation.recorded import record
 from tests.simulation.runner import Batch, run_many, run_plan
 from tests.simulation.shrink import explain
+from tests.simulation.totals import Totals
+
+SAY_EVERY_S = 60.0
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +25,7 @@ def main(arguments: list[str]) -> int:
         return _one(Plan.from_json(asked.plan) if asked.plan else Plan.draw(asked.seed), asked)
     first, _, last = (asked.seeds or ("0:" if asked.seconds else "0:2000")).partition(":")
     started = time.monotonic()
-    batch = run_many(int(first), int(last) if last else None, asked.jobs, asked.seconds, _say_failures)
+    batch = run_many(int(first), int(last) if last else None, asked.jobs, asked.seconds, Progress().tell)
     for line in batch.totals.lines():
         print(line)
     print(f"{len(batch.failed)} seeds broke a promise; {time.monotonic() - started:.0f} s on {asked.jobs} processes")
@@ -44,9 +47,21 @@ def _one(plan: Plan, asked: argparse.Namespace) -> int:
     return 0
 
 
-def _say_failures(batch: Batch) -> None:
-    for result in batch.failed:
-        print(f"seed {result.plan.seed}: {result.text}", flush=True)
+class Progress:
+    """Says at once what fails, and now and then how far it is."""
+
+    def __init__(self) -> None:
+        self._totals = Totals()
+        self._next = time.monotonic() + SAY_EVERY_S
+
+    def tell(self, batch: Batch) -> None:
+        """A few more seeds are done."""
+        for result in batch.failed:
+            print(f"seed {result.plan.seed}: {result.text}", flush=True)
+        self._totals.add(batch.totals)
+        if time.monotonic() >= self._next:
+            self._next += SAY_EVERY_S
+            print(f"{self._totals.seeds:,} seeds, {self._totals.events:,} events so far", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

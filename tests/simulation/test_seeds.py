@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.node_disk import CALLS
 from tests.simulation.plan import KINDS
-from tests.simulation.runner import run_many
+from tests.simulation.runner import Batch, run_many
 from tests.simulation.shapes import SHAPES
 from tests.simulation.shrink import explain
 
@@ -14,19 +14,23 @@ SEEDS = 2_000
 JOBS = 2
 
 
-def test_two_thousand_seeds_keep_every_promise(capsys: pytest.CaptureFixture[str]) -> None:
-    batch = run_many(0, SEEDS, JOBS)
-    totals = batch.totals
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    """The runs, made once."""
+    return run_many(0, SEEDS, JOBS)
+
+
+def test_every_seed_keeps_every_promise(batch: Batch, capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
-        print("", *totals.lines(), sep="\n  ")
+        print("", *batch.totals.lines(), sep="\n  ")
     if batch.failed:
         pytest.fail(f"{len(batch.failed)} seeds broke a promise.\n" + "\n".join(explain(batch.failed[0], 60)), pytrace=False)
-    assert totals.seeds == SEEDS
-    assert totals.acked == totals.submitted, "every client was answered in the end"
+    assert batch.totals.seeds == SEEDS
+    assert batch.totals.acked == batch.totals.submitted, "every client was answered in the end"
 
 
-def test_a_few_hundred_seeds_meet_every_fault() -> None:
-    totals = run_many(0, 400, JOBS).totals
+def test_the_seeds_meet_every_fault(batch: Batch) -> None:
+    totals = batch.totals
     assert set(totals.faults) == set(KINDS)
     assert set(totals.shapes) == set(SHAPES)
     assert set(totals.deaths) == set(CALLS), "a process died in every call to its disk"
