@@ -127,3 +127,21 @@ def test_a_node_that_ends_by_itself_is_noticed_and_a_client_that_has_finished_is
     chaos.carry_out()
     assert chaos.ended_alone == {"cluster_sync_1": "cluster_sync_1 ended with exit code 1 though nobody had ended it"}
     assert engine.calls == ["start client_2"]
+
+
+def test_a_node_that_the_engine_cannot_start_again_is_tried_again_and_named(project: ComposeProject) -> None:
+    chaos, engine = run(project, step(1, "kill", "one"))
+    attempts = iter([CommandFailed("Its port was taken.", "Wait."), None])
+
+    class Stubborn(dict[str, BaseException]):
+        def __contains__(self, call: object) -> bool:
+            return call == "start cluster_sync_5" and next(attempts, None) is not None
+
+        def __missing__(self, call: str) -> BaseException:
+            return CommandFailed("Its port was taken.", "Wait.")
+
+    engine.faults = Stubborn()
+    chaos.carry_out()
+    assert engine.calls == ["kill cluster_sync_5", "start cluster_sync_5", "start cluster_sync_5"]
+    assert chaos.not_started == {}
+    assert all_run(engine)

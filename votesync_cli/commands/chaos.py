@@ -119,7 +119,10 @@ def _run(common: o.Common, engine: Engine, project: ComposeProject, steps: Seque
     run = ChaosRun(engine, project, steps, record / "deeds.jsonl")
     run.carry_out()
     say("All faults are healed; waiting until everything is written.")
-    wrong = [*run.ended_alone.values(), *judge.drain(engine, project, load, asked.patience)]
+    wrong = list(run.ended_alone.values())
+    drained = judge.drain(engine, project, load, asked.patience)
+    if not run.not_started:
+        wrong += drained
     return _judged(common, engine, project, run, load, since, wrong, record, asked)
 
 
@@ -139,7 +142,8 @@ def _judged(
         timeline = time_line(moments, [float(vote["ts"]) for vote in shown if isinstance(vote.get("ts"), int | float)])
         _write(record / "votes.jsonl", logs)
     deeds = tuple(sorted(run.deeds, key=lambda deed: deed.number))
-    doubts = doubts_of(deeds, facts, judge.unchecked(report))
+    stuck = [f"{name} could not be started again: {why}" for name, why in run.not_started.items()]
+    doubts = (*stuck, *doubts_of(deeds, facts, judge.unchecked(report)))
     result = ChaosResult(asked.seed, asked.seconds, deeds, facts, tuple(wrong), doubts, report.to_text(), timeline, record)
     (record / "verdict.txt").write_text(result.to_text() + "\n", encoding="utf-8")
     _write(record / "verdict.jsonl", list(result.to_json()))

@@ -20,6 +20,7 @@ from votesync_cli.errors import VotesyncError
 
 _LOOK_EVERY = 3.0  # seconds between two looks at who has ended
 _DEAD = frozenset({"exited", "dead"})
+_PERSIST = 10.0  # seconds for which starting a node again is tried in the end
 _ADMIN = 2.0  # seconds that a node may take to answer
 
 
@@ -34,7 +35,11 @@ class _Open:
 
 @dataclass(slots=True)
 class ChaosRun:
-    """One run. `deeds` grows as steps end; `ended_alone` names nodes that ended though nobody had killed them."""
+    """One run. `deeds` grows as steps end.
+
+    `ended_alone` names nodes that ended though nobody had killed them; `not_started` those that this run killed and that
+    the engine could not start again, which says nothing about the cluster.
+    """
 
     engine: Engine
     project: ComposeProject
@@ -42,6 +47,7 @@ class ChaosRun:
     journal: Path
     deeds: list[Deed] = field(default_factory=list)
     ended_alone: dict[str, str] = field(default_factory=dict)
+    not_started: dict[str, str] = field(default_factory=dict)
     _down: dict[str, str] = field(default_factory=dict)  # service -> the verb that brings it back
     _open: dict[int, _Open] = field(default_factory=dict)
 
@@ -64,8 +70,14 @@ class ChaosRun:
 
     def undo(self) -> None:
         """Heal every link, wake and start whoever this run stopped; what cannot be undone is said."""
-        for name, verb in list(self._down.items()):
-            self._bring_back(name, verb)
+        deadline = time.monotonic() + _PERSIST
+        while self._down:
+            for name, verb in list(self._down.items()):
+                self._bring_back(name, verb)
+            if time.monotonic() > deadline:
+                break
+            if self._down:
+                time.sleep(0.5)
         for number in list(self._open):
             self._close(number)
         try:
@@ -146,8 +158,11 @@ class ChaosRun:
             (self.engine.unpause if verb == "unpause" else self.engine.start)(self.project, name)
         except VotesyncError as error:
             if verb != "unpause":
-                say(f"{name} could not be started: {error.message}")
-                return  # it stays on the list, for the next look
+                if self.not_started.get(name) != error.message:
+                    say(f"{name} could not be started: {error.message}")
+                self.not_started[name] = error.message
+                return  # it stays on the list, for the next attempt
+        self.not_started.pop(name, None)
         self._down.pop(name, None)
 
     def _close(self, number: int) -> None:
