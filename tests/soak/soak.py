@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import threading
@@ -101,6 +102,15 @@ def votesync(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=directory, env=environment, stdout=subprocess.PIPE, text=True, check=False)
 
 
+def own_ports(file: Path) -> None:
+    """Give the nodes ports that no other cluster of this machine begins with, so that none takes a dead node's."""
+    base = 20_000 + os.getpid() % 900 * 10
+    text = re.sub(r'(?<=PORT: ")5(\d{3})', lambda found: str(base + int(found[1])), file.read_text())
+    text = re.sub(r'(?<=CLUSTER_PORT: ")6(\d{3})', lambda found: str(base + 10_000 + int(found[1])), text)
+    text = re.sub(r"(?<=:)5(\d{3})\b", lambda found: str(base + int(found[1])), text)
+    file.write_text(re.sub(r"(?<=:)6(\d{3})\b", lambda found: str(base + 10_000 + int(found[1])), text))
+
+
 class Totals:
     """What the runs add up to."""
 
@@ -163,10 +173,12 @@ def main() -> int:
     options = parser.parse_args()
     directory: Path = options.directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    up = ["--engine", "local", "--faults", "--fresh", "--messages", "1000000", "--rate", "50", "--in-flight", "4"]
+    load = ["--faults", "--messages", "1000000", "--rate", "50", "--in-flight", "4"]
     chaos = ["chaos", "--json", "--drain", f"{options.drain:.0f}"]
     votesync(directory, "down", "-v")
-    if votesync(directory, "up", "--nodes", str(options.nodes), *up).returncode:
+    votesync(directory, "generate", "--force", "--nodes", str(options.nodes), *load)
+    own_ports(directory / "compose.yml")
+    if votesync(directory, "up", "--engine", "local", "--fresh").returncode:
         return 1
     sampler = Sampler(directory / ".votesync" / "data", options.nodes)
     sampler.start()
