@@ -14,7 +14,7 @@ from node_runtime.sessions import SessionTable, Undo
 Read = Callable[[int, int], Sequence[Round]]
 
 KEPT_BYTES = 4 * 1024 * 1024
-UNDO_KEPT = 1024
+UNDO_KEPT = 80  # more than the largest window of undecided rounds (ROUNDS_IN_FLIGHT is at most 64, and a no-op)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ class Log:
         """The journal is read; a stored decided index is never above the last durable round (rule 23)."""
         self.decided = min(decided_hint, self.last.index)
         self._undo = {index: undo for index, undo in self._undo.items() if index > self.decided}
+        self._drop_before(self.decided + 1)
 
     def cut_after(self, index: int) -> None:
         """Take off all rounds after `index`, which must be undecided (rule 12)."""
