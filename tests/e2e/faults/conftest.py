@@ -23,6 +23,27 @@ def _traces() -> bool:
     return tried.returncode == 0
 
 
+class Tally:
+    """Which points were reached, by what was done there."""
+
+    def __init__(self) -> None:
+        self.points: dict[str, list[bool]] = {}
+
+    def note(self, name: str, reached: bool) -> None:
+        """One more."""
+        self.points.setdefault(name, []).append(reached)
+
+    def lines(self) -> str:
+        """How many of how many."""
+        return "; ".join(f"{name}: {sum(reached)} of {len(reached)} points" for name, reached in self.points.items())
+
+
+@pytest.fixture(scope="module")
+def tally() -> Tally:
+    """For all tests of a module."""
+    return Tally()
+
+
 @pytest.fixture(scope="session")
 def strace() -> None:
     """Skips where no process may be traced."""
