@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help venv check test unit scenarios simulation component e2e demo sim sim-long soak crashes fuzz pictures bench clean
+.PHONY: help venv check test unit scenarios simulation component e2e demo sim sim-long mutants soak crashes fuzz pictures bench clean
 
 # The first Python that is new enough; another one: make PYTHON=/path/to/python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -62,6 +62,9 @@ sim: $(TESTS) ## Simulate 2,000 seeds, or replay one: make sim SEED=7
 
 sim-long: $(TESTS) ## Simulate new seeds for a while: make sim-long FOR=600 JOBS=2 SEEDS=100000:
 	@$(BIN)/python -m tests.simulation --for $(FOR) --jobs $(JOBS) --seeds $(SEEDS)
+
+mutants: $(TESTS) ## Switch off one rule after the other and see what notices (JOBS=2; or by hand: python -m tests.mutants --help)
+	@$(BIN)/python -m tests.mutants --jobs $(JOBS)
 
 soak: $(TESTS) ## Break it for as long as told and print what became of it: make soak SECONDS=3600 SEED=1
 	@$(BIN)/python tests/soak/soak.py --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),1)

@@ -80,7 +80,7 @@ MUTANTS = (
         "daemon.py",
         "hard = HardState(hard.term + 1, None, True)",
         "hard = HardState(hard.term, None, True)",
-        (),
+        (DUTIES,),
     ),
     Mutant(
         "gaps in the replay",

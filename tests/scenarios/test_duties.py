@@ -15,7 +15,7 @@ from node_runtime.consensus import Core
 from node_runtime.daemon import open_node
 from node_runtime.duties import Duties
 from node_runtime.errors import DiskError, SharedFileError
-from node_runtime.messages import NodeId, PeerMessage, Vote, VoteReply, VoteRequest, Written
+from node_runtime.messages import No, NodeId, PeerMessage, Vote, VoteReply, VoteRequest, Written
 from node_runtime.state import Compared, Input, Received, Submitted
 from tests.scenarios.harness import MILLI, heartbeat
 from tests.simulation.disk import SimDisk
@@ -169,6 +169,19 @@ def test_rule_24_a_journal_that_fails_says_nothing_and_is_not_used_again(disk: S
     with pytest.raises(DiskError):
         process.run(from_leader(rounds[1:], before=rounds[:1], request=2))
     assert not [message for message in process.said if isinstance(message, Vote)]
+
+
+def test_rule_21_a_node_with_a_damaged_journal_starts_above_every_term_in_which_it_may_have_answered(disk: SimDisk) -> None:
+    process = Process(disk)
+    process.run(from_leader(chain((1, []), (1, [msg()]))))
+    process.storage.kill()
+    log = next(path for path in disk.names if path.endswith(".log"))
+    disk.flip(log, disk.content(log).index(b"Mensagem"))
+    again = Process(disk)
+    assert (again.core.state.recovering, again.core.state.term, again.core.state.voted_for) == (True, 2, None)
+    assert (again.journal.state.recovering, again.journal.state.term) == (True, 2)
+    assert again.run(from_leader()) == ["say Vote"], "it answers the leader of term 1, but only that it is behind the times"
+    assert again.said == [Vote(2, 1, 0, No.STALE_TERM)]
 
 
 def test_rule_45_after_a_failed_fsync_the_file_is_written_anew_from_the_journal(disk: SimDisk) -> None:

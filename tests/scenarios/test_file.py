@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from node_runtime.codec import rendered
 from node_runtime.log import Log
-from node_runtime.messages import Grant
+from node_runtime.messages import Grant, No, TurnRefused, Vote, VoteReply
 from node_runtime.state import Compare, Compared, HardState, Persisted, Submitted
-from tests.scenarios.harness import MILLI, Group, solo
+from tests.scenarios.harness import MILLI, Group, heartbeat, solo, step
 from tests.scenarios.transcript import turns
-from tests.unit.node_maker import chain, msg, noops
+from tests.unit.node_maker import chain, log_of, msg, noops
 
 
 def seated(nodes: int = 3) -> Group:
@@ -57,6 +57,17 @@ def test_rule_41_a_leader_whose_own_turn_finds_the_file_short_compares_again() -
     assert b"\0" not in group.file
 
 
+def test_rule_41_a_leader_that_hears_of_a_short_file_compares_at_once_and_blames_nobody() -> None:
+    group = seated()
+    group.drop = lambda sender, receiver, message: isinstance(message, Grant)
+    group.submit(2, msg("c", 1, 5, 2))
+    group.advance(20)
+    leader = group.peers[0]
+    out = step(leader, (2, TurnRefused(1, 2, 0, 0, short=True)))
+    assert out.compare == [Compare(0, 2)]
+    assert (out.writes, leader.leading.absent_until) == ([], {})
+
+
 def test_rule_44_a_new_leader_compares_from_what_is_known_to_be_fsynced_not_from_the_size() -> None:
     rounds = chain((1, [msg("a", 1)]), (1, [msg("a", 2, 2)]), (1, [msg("a", 3, 3)]))
     group = Group(3)
@@ -68,6 +79,20 @@ def test_rule_44_a_new_leader_compares_from_what_is_known_to_be_fsynced_not_from
     group.elect(0)
     assert group.file == truth(group)
     assert [event["start"] for event in group.peers[0].events if event["event"] == "repair"] == [rounds[0].end]
+
+
+def test_rule_44_what_the_last_leader_wrote_and_did_not_fsync_is_compared_too() -> None:
+    rounds = chain((1, []), (1, [msg("a", 1)]), (1, [msg("a", 2, 2)]))
+    peer = solo(term=1, journal=rounds, decided=3)
+    ballot = heartbeat(log_of(rounds), 1, decided=3, written=3)
+    step(peer, (1, replace(ballot, synced=2)))
+    assert (peer.state.written, peer.state.synced) == (3, 2)
+    peer.group.now += 5000 * MILLI
+    step(peer)
+    step(peer, (1, VoteReply(1, 2, True, True)))
+    step(peer, (1, VoteReply(2, 2, False, True)))
+    peer.core.step(peer.group.now, [Persisted(4, 2)])
+    assert step(peer, (1, Vote(2, 1, 4, No.YES))).compare == [Compare(2, 4)]
 
 
 def test_rule_44_a_follower_learns_from_the_leader_what_is_fsynced() -> None:
@@ -82,7 +107,7 @@ def test_rule_44_a_new_leader_gives_no_turn_before_the_file_is_compared() -> Non
     group = Group(1)
     peer = group.restart(0, journal=rounds, hard=HardState(1, 0), decided=2, synced=1)
     group.now += 5000 * MILLI
-    peer.core.step(group.now, [])
+    assert peer.core.step(group.now, []).writes == []
     out = peer.core.step(group.now, [Persisted(3, 2)])
     assert out.compare == [Compare(1, 3)]
     assert out.writes == []

@@ -140,6 +140,17 @@ def test_messages_wait_for_a_leader_and_are_handed_over_again_after_each_change(
     assert acked(group.peers[2]) == [("c", 1), ("c", 2)]
 
 
+def test_what_waits_is_handed_to_a_new_leader_as_soon_as_it_is_heard() -> None:
+    peer = solo(2)
+    message = msg("c", 1, 1, 2)
+    step(peer, (0, heartbeat(log_of([]), 1)))
+    out = peer.core.step(0, [Submitted([message], "x")])
+    assert out.early == [(0, Forward(1, (message,)))]
+    assert step(peer).early == []
+    out = step(peer, (1, heartbeat(log_of([]), 2)))
+    assert out.early == [(1, Forward(2, (message,)))]
+
+
 def test_a_forward_that_was_lost_is_sent_again() -> None:
     group = seated()
     group.drop = lambda sender, receiver, message: isinstance(message, Forward)

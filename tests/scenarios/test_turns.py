@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from node_runtime.codec import rendered
-from node_runtime.messages import Grant, NodeId, PeerMessage, Policy, Round, TurnRefused, Written
-from node_runtime.state import LinkChanged, TurnDone
+from node_runtime.messages import Grant, NodeId, PeerMessage, Policy, Round, TurnRefused, Vote, Written
+from node_runtime.state import LinkChanged, Submitted, TurnDone
 from tests.scenarios.harness import MILLI, Group, Peer, heartbeat, solo, step
 from tests.scenarios.transcript import script, turns
 from tests.unit.node_maker import chain, log_of, msg
@@ -107,6 +107,18 @@ def test_clients_of_a_writer_are_answered_when_its_turn_is_written() -> None:
     assert [len(peer.acks) for peer in group.peers] == [0, 0, 1]
 
 
+def test_rule_37_a_turn_answers_its_own_messages_and_not_the_later_ones_of_the_round() -> None:
+    rounds = chain((1, [msg("b", 1, 1, 1), msg("c", 1, 2, 2), msg("b", 2, 3, 1)]))
+    peer = solo(1, term=1, journal=rounds)
+    peer.core.step(0, [Submitted([msg("b", 1, 1, 1), msg("b", 2, 3, 1)], "x")])
+    step(peer, (0, heartbeat(log_of(rounds), 1)))
+    write = step(peer, (0, grant(rounds[0]))).writes[0]
+    assert peer.core.step(0, [TurnDone(write, short=False)]).acks == [("x", "b", [(1, 1, 0)])]
+    write = step(peer, (0, grant(rounds[0], turn=2))).writes[0]
+    acks = peer.core.step(0, [TurnDone(write, short=False)]).acks
+    assert [rows[0][0] for _, _, rows in acks] == [2]
+
+
 # --- a grant that does not fit ---
 
 
@@ -151,6 +163,15 @@ def test_rule_39_a_grant_for_a_round_that_stands_differently_here_writes_nothing
     out = step(follower(*ours), (0, grant(theirs[0])))
     assert out.writes == []
     assert out.replies == [(0, TurnRefused(1, 1, 0, 0, False))]
+
+
+def test_rule_39_no_turn_of_a_round_is_granted_or_written_before_the_round_is_decided() -> None:
+    group = seated()
+    group.drop = lambda sender, receiver, message: isinstance(message, Vote)
+    three(group)
+    group.advance(60)
+    assert group.peers[0].state.log.last.index == 2
+    assert (turns(group), bytes(group.file)) == ("", b"")
 
 
 def test_rule_39_a_turn_is_written_at_its_agreed_place() -> None:
@@ -230,14 +251,12 @@ def test_after_a_stall_each_turn_answers_to_the_leader_and_the_one_that_stalls_a
 
 def test_a_node_that_is_down_costs_no_timeout() -> None:
     group = seated()
-    group.asleep.add(2)
-    group.peers[0].feed(LinkChanged(2, False))
     group.submit(1, msg("b", 1, 1, 1))
     group.submit(2, msg("c", 1, 2, 2))
-    group.wire = [item for item in group.wire if item[0] != 2]
+    group.deliver()
+    group.asleep.add(2)
+    group.peers[0].feed(LinkChanged(2, False))
     group.advance(20)
-    group.submit(1, msg("b", 2, 4, 1))
-    group.advance(60)
     assert group.file == truth(group)
     assert group.file.count(b"Mensagem") == 2
 
