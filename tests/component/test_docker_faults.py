@@ -192,7 +192,7 @@ def test_freezing_is_tried_again_for_a_while_where_the_kernel_did_not_manage_it(
 
 def test_an_image_that_cannot_be_pulled_says_why_and_what_to_do(fake: FakeDocker, tmp_path: Path) -> None:
     fake.on("GET", "/images/img:1/json", lambda exchange: exchange.fail(404, "No such image: img:1"))
-    text = 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host'
+    text = 'Get "https://registry.invalid/v2/": dial tcp: lookup registry.invalid: no such host'
     fake.on("POST", "/images/create", lambda exchange: exchange.fail(500, text))
     with pytest.raises(EnvironmentFault, match="The image img:1 is not on this machine and cannot be pulled: dial tcp: lookup"):
         fake.engine().prepare(project(tmp_path), lambda _: None)
