@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("directory", nargs="?", type=Path, default=ROOT / "votesync-demo")
     given = parser.parse_args()
     began, directory = time.monotonic(), given.directory.resolve()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background, and so by `tail` too
     try:
         os.environ["PYTHONPATH"] = str(ROOT)  # this checkout's votesync, whatever else is installed
         os.environ.pop("COMPOSE_PROJECT_NAME", None)
