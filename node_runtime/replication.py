@@ -156,13 +156,17 @@ def check_quorum(core: CoreState, leader: Leader) -> bool:
 
 
 def on_link(core: CoreState, peer: NodeId, up: bool) -> None:
-    """What was sent on the old connection may be lost: start again from what is known."""
+    """What was sent on the old connection may be lost: start again from what the peer has confirmed.
+
+    Of one that has confirmed nothing in this term, nothing is known: it is asked, as after an election. To send it the log from
+    round 1 would keep a node that was away for a moment busy with all that it has.
+    """
     (core.down.discard if up else core.down.add)(peer)
     leader = core.role
     if isinstance(leader, Leader) and peer in leader.peers:
         progress = leader.peers[peer]
         progress.up = up
-        progress.next = progress.match + 1
+        progress.next = (progress.match or core.log.last.index) + 1
         progress.probing = True
         progress.asked = False
         progress.valid_from = leader.request + 1

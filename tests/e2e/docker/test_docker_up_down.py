@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -170,12 +172,21 @@ def test_ctrl_c_in_the_middle_of_up_leaves_nothing(make_cluster: Maker, moment: 
     assert docker("ps", "-aq", "--filter", f"ancestor={other_base}") == "", "no container of the build is left"
 
 
+def _bind_behind_a_free_port(taken: socket.socket) -> int:
+    """Listen on a port whose lower neighbour nobody uses, off the range from which the system gives ports to everybody."""
+    for port in random.sample(range(20_000, 32_000), 1000):
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port - 1))
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            return port
+    raise AssertionError("no two free ports")
+
+
 def test_a_port_that_is_taken_is_named_and_up_is_rolled_back(make_cluster: Maker) -> None:
     cluster = make_cluster("port")
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+        port = _bind_behind_a_free_port(taken)
         said = cluster.cli("up", "--engine", "docker", "--nodes", "2", "--publish", str(port - 1), code=4).stderr
     assert f"Port {port} is taken by another program." in said
     assert_nothing_left(cluster)

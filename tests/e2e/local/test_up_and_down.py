@@ -129,7 +129,11 @@ def test_two_ups_of_one_project_at_once_give_one_cluster(make_cluster: Maker) ->
     slow = ("--election-min", "3000", "--election-max", "4000", "--heartbeat", "500")
     with cluster.begin(*UP, *slow) as first:
         _await_line(first, "create cluster_sync_1")
-        refused = cluster.cli(*UP, code=4)
+        first.send_signal(signal.SIGSTOP)  # however long the second takes to begin, the first is not done
+        try:
+            refused = cluster.cli(*UP, code=4)
+        finally:
+            first.send_signal(signal.SIGCONT)
         assert "Another votesync is bringing project twice up or down" in refused.stderr
         assert first.stderr is not None
         first.stderr.read()
