@@ -89,6 +89,8 @@ class SimNode:
         self.storage = NodeDisk(self.id, self.disk, self.world.shared, self.world, doom)
         try:
             core, self.journal, self.file = open_node(config, self.storage, self.ticks(), kept)
+            log = core.state.log
+            durable = {index: log.round(index).digest for index in range(1, log.last.index + 1)}  # it may die at these reads
         except (DiskError, Killed):
             self.storage.kill()
             self.world.after(50 * MILLI, self.boot)
@@ -97,9 +99,7 @@ class SimNode:
         self.duties = WatchedDuties(core, self.journal, self.file, self)
         self._inbox, self._queue, self.paused = [], [], False
         self._woken_for, self.busy_until = -1, 0
-        log = core.state.log
-        before = self.durable
-        self.durable = {index: log.round(index).digest for index in range(1, log.last.index + 1)}
+        before, self.durable = self.durable, durable
         self._decided, self._written, self._synced = log.decided, core.state.written, core.state.synced
         self.trace({"event": "start", "last": log.last.index, "decided": log.decided, "recovering": core.state.recovering})
         self.world.tell.on_boot(self, before)
