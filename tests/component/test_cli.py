@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from votesync_cli.app import VERBS
+from votesync_cli.engines import alone
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -247,3 +248,10 @@ def test_force_replaces_what_cannot_even_be_read(tmp_path: Path) -> None:
     votesync(tmp_path, "up", "--engine", "local", "--nodes", "2", "--dry-run", code=2)
     done = votesync(tmp_path, "up", "--engine", "local", "--nodes", "2", "--dry-run", "--force")
     assert b"4 changes" in done.stdout
+
+
+def test_a_second_up_of_a_project_waits_for_nothing_and_says_who_is_at_it(tmp_path: Path) -> None:
+    with alone("twice", tmp_path / ".votesync"):
+        done = votesync(tmp_path, "-p", "twice", "up", "--nodes", "1", "--engine", "local", code=4)
+    assert f"project twice up or down (process {os.getpid()})" in done.stderr.decode()
+    assert not list((tmp_path / ".votesync").glob("up-*")), "the lock leaves nothing behind"

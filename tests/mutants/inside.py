@@ -15,7 +15,7 @@ SEED_SECONDS = 30
 
 
 class Hang(Exception):
-    """A seed took far too long."""
+    """A seed took far too much of the processor's time."""
 
 
 def seeds(first: int, count: int, seconds: float) -> int:
@@ -25,16 +25,16 @@ def seeds(first: int, count: int, seconds: float) -> int:
     from tests.simulation.world import World
 
     def on_alarm(number: int, frame: FrameType | None) -> None:
-        raise Hang(f"a seed ran for {SEED_SECONDS} s")
+        raise Hang(f"a seed ran for {SEED_SECONDS} s of the processor's time")
 
-    signal.signal(signal.SIGALRM, on_alarm)
+    signal.signal(signal.SIGPROF, on_alarm)
     end = time.monotonic() + seconds
     done = 0
     for seed in range(first, first + count):
         if time.monotonic() >= end:
             break
         done += 1
-        signal.alarm(SEED_SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SEED_SECONDS)
         try:
             World(Plan.draw(seed)).run()
         except Violation as violation:
@@ -42,7 +42,7 @@ def seeds(first: int, count: int, seconds: float) -> int:
         except Exception as error:  # noqa: BLE001 - whatever a defect makes of the run, it was noticed
             return _say(done, seed, type(error).__name__, str(error))
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
     return _say(done, None, "", "")
 
 

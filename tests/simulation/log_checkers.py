@@ -92,16 +92,26 @@ class LeaderCompleteness(Checker):
 
 
 class MajorityHolds(Checker):
-    """Promise 1, rules 8, 9 and 18: when a round is first decided, a majority of all nodes has it on disk."""
+    """Promise 1, rules 8, 9 and 18: when a round is first decided, a majority of all nodes has had it on disk.
+
+    A vote may be under way while rot robs its voter: that voter knows it (DurableStays) and gives no vote to a candidate
+    (RecoveringIsSilent), so its word still holds.
+    """
 
     def __init__(self) -> None:
         self.seen = 0
+        self.robbed: dict[NodeId, dict[int, bytes]] = {}
+
+    def on_boot(self, world: World, node: SimNode, before: dict[int, bytes]) -> None:
+        if node.rot and node.state.recovering:
+            self.robbed.setdefault(node.id, {}).update(before)
 
     def on_decided(self, world: World, node: SimNode, round_: Round) -> None:
         if round_.index <= self.seen:
             return
         self.seen = round_.index
-        holders = [other.id for other in world.nodes if other.durable.get(round_.index) == round_.digest]
+        held = {other.id: (other.durable, self.robbed.get(other.id, {})) for other in world.nodes}
+        holders = [name for name, logs in held.items() if round_.digest in (log.get(round_.index) for log in logs)]
         if len(holders) * 2 <= len(world.nodes):
             raise Violation(self, f"round {round_.index} was decided with only {holders} holding it on disk")
 

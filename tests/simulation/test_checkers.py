@@ -13,6 +13,7 @@ from node_runtime.codec import encode_round, messages_of
 from node_runtime.messages import Ballot, Message, Round, VoteReply, VoteRequest
 from node_runtime.state import WriteTurn
 from tests.simulation.checkers import Violation
+from tests.simulation.log_checkers import MajorityHolds
 from tests.simulation.node_disk import OUTPUT
 from tests.simulation.plan import SECOND, Plan
 from tests.simulation.truth import block_of
@@ -107,6 +108,22 @@ def test_rule_18_a_round_that_only_one_node_holds(world: World) -> None:
     world.nodes[0].durable[round_.index] = round_.digest
     with pytest.raises(Violation, match=r"MajorityHolds.*only \[0\]"):
         world.tell.on_decided(node_in(last.term), round_)
+
+
+def test_rule_18_counts_the_vote_of_a_node_that_rot_robbed_meanwhile_but_not_of_one_that_only_forgot(world: World) -> None:
+    checker, last = MajorityHolds(), world.truth.rounds[-1]
+    round_ = encode_round(last.index + 1, last.term, last.digest, last.policy, last.end, [])
+    world.nodes[0].durable[round_.index] = round_.digest
+    robbed = world.nodes[1]
+    for _ in range(len(world.nodes) // 2):
+        checker.on_boot(world, robbed, {round_.index: round_.digest})
+    with pytest.raises(Violation, match=r"only \[0\]"):
+        checker.on_decided(world, node_in(last.term), round_)
+    for robbed in world.nodes[1 : len(world.nodes) // 2 + 1]:
+        robbed.rot, robbed.state.recovering = 1, True
+        checker.on_boot(world, robbed, {round_.index: round_.digest})
+    checker.seen = 0
+    checker.on_decided(world, node_in(last.term), round_)
 
 
 def test_rules_20_and_21_a_durable_round_that_is_gone(world: World) -> None:

@@ -60,16 +60,23 @@ def up(
         say(f"note: {note}")
     with open_engine(common, project) as engine:
         _refuse_elsewhere(project, engine)
-        before = engine.observe(project)
-        steps = plan(project, before)
         if dry_run:
+            steps = plan(project, engine.observe(project))
             return PlanResult(project.name, engine.name, tuple(step.to_text() for step in steps), len(changes(steps)))
-        _settle_data(project, before, fresh=fresh)
-        for line in save(common, draft):
-            say(line)
-        run = Raising(engine, project, time.monotonic() + timeout)
-        statuses = carry_out(run, steps, before, wait=wait, rollback=rollback)
-    return _told(draft, engine, steps, statuses, wait=wait)
+        with engines.alone(project.name, project.state_dir):
+            run = Raising(engine, project, time.monotonic() + timeout)
+            return _raise(common, draft, run, fresh=fresh, wait=wait, rollback=rollback)
+
+
+def _raise(common: o.Common, draft: Draft, run: Raising, *, fresh: bool, wait: bool, rollback: bool) -> Said:
+    """Compare what is wanted with what is there, carry out the difference, tell."""
+    before = run.engine.observe(run.project)
+    steps = plan(run.project, before)
+    _settle_data(run.project, before, fresh=fresh)
+    for line in save(common, draft):
+        say(line)
+    statuses = carry_out(run, steps, before, wait=wait, rollback=rollback)
+    return _told(draft, run.engine, steps, statuses, wait=wait)
 
 
 def _refuse_elsewhere(project: ComposeProject, engine: Engine) -> None:

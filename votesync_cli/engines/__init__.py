@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from votesync_cli.belongings import write_file
+from votesync_cli.belongings import give, write_file
 from votesync_cli.engines.base import Engine
 from votesync_cli.errors import EnvironmentFault, VotesyncError
 
@@ -47,6 +48,25 @@ def open_engine(name: str) -> Engine:
     from votesync_cli.engines.local import LocalEngine
 
     return LocalEngine()
+
+
+@contextlib.contextmanager
+def alone(project: str, state_dir: Path) -> Iterator[None]:
+    """Hold off a second `up` of this project meanwhile: each would take back, at its end, what the other one made.
+
+    Raises: EnvironmentFault where one is at work.
+    """
+    from votesync_cli.engines.local_state import locked
+
+    lock = state_dir / f"up-{project}"
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # whoever writes there next says so in better words
+            state_dir.mkdir(parents=True, exist_ok=True)
+            give(state_dir)
+        if os.access(state_dir, os.W_OK | os.X_OK):
+            held.enter_context(locked(lock, 0.0, f"Another votesync is bringing project {project} up or down"))
+            held.callback(lock.unlink, missing_ok=True)
+        yield
 
 
 def noted_engine(project: str, state_dir: Path) -> str | None:
