@@ -112,18 +112,19 @@ def test_rule_18_a_round_that_only_one_node_holds(world: World) -> None:
 
 def test_rule_18_counts_the_vote_of_a_node_that_rot_robbed_meanwhile_but_not_of_one_that_only_forgot(world: World) -> None:
     checker, last = MajorityHolds(), world.truth.rounds[-1]
+    leader: Any = node_in(last.term)
     round_ = encode_round(last.index + 1, last.term, last.digest, last.policy, last.end, [])
     world.nodes[0].durable[round_.index] = round_.digest
     robbed = world.nodes[1]
     for _ in range(len(world.nodes) // 2):
         checker.on_boot(world, robbed, {round_.index: round_.digest})
     with pytest.raises(Violation, match=r"only \[0\]"):
-        checker.on_decided(world, node_in(last.term), round_)
+        checker.on_decided(world, leader, round_)
     for robbed in world.nodes[1 : len(world.nodes) // 2 + 1]:
         robbed.rot, robbed.state.recovering = 1, True
         checker.on_boot(world, robbed, {round_.index: round_.digest})
     checker.seen = 0
-    checker.on_decided(world, node_in(last.term), round_)
+    checker.on_decided(world, leader, round_)
 
 
 def test_rules_20_and_21_a_durable_round_that_is_gone(world: World) -> None:
