@@ -61,12 +61,19 @@ def alone(project: str, state_dir: Path) -> Iterator[None]:
     lock = state_dir / f"up-{project}"
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):  # whoever writes there next says so in better words
-            state_dir.mkdir(parents=True, exist_ok=True)
-            give(state_dir)
+            if not state_dir.exists():
+                state_dir.mkdir(parents=True)
+                give(state_dir)
+                held.callback(_remove_empty, state_dir)
         if os.access(state_dir, os.W_OK | os.X_OK):
             held.enter_context(locked(lock, 0.0, f"Another votesync is bringing project {project} up or down"))
             held.callback(lock.unlink, missing_ok=True)
         yield
+
+
+def _remove_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):  # something is kept there by now
+        directory.rmdir()
 
 
 def noted_engine(project: str, state_dir: Path) -> str | None:
