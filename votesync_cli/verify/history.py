@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice, repeat
+from math import isfinite
 from operator import lt
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -55,6 +56,7 @@ class SessionHistory:
         self.elsewhere: set[int] = set()  # those of them that a batch began behind: somebody else used the session
         self.resends: list[tuple[int, int, int]] = []  # first index, last index, node
         self.boots: list[tuple[int, str]] = []  # index from which on `invoked` is of this boot's clock
+        self.zeros: list[tuple[int, int]] = []  # the same, with the Unix microseconds at the zero of that clock
         self.is_open = False  # a batch began and did not end
         self._begun = first
         self._blob = bytearray()
@@ -94,12 +96,14 @@ class SessionHistory:
 
     # --- filling ---
 
-    def begin(self, first: int, boot: str) -> None:
-        """A batch starts or goes on."""
+    def begin(self, first: int, boot: str, zero: int | None = None) -> None:
+        """A batch starts or goes on; `zero`: Unix microseconds at the zero of its clock, None where that is not known."""
         self.is_open = True
         self._begun = first
         if not self.boots or self.boots[-1][1] != boot:
             self.boots.append((len(self), boot))
+            if zero is not None:
+                self.zeros.append((len(self), zero))
 
     def invoke(self, seqs: list[int], times: list[int], texts: list[bytes], nodes: list[int], monos: list[int]) -> None:
         """Messages that follow one another. Numbers that were invoked before are left as they are.
@@ -262,7 +266,7 @@ class Histories:
                 boot = str(event.get("boot", ""))
                 self.boots.add(boot)
                 self._boot[key] = boot
-                self._session(key, first).begin(first, boot)
+                self._session(key, first).begin(first, boot, _zero(event))
             case {"event": "invoke", "seq": int(seq), "time": int(time), "text": str(text), "node": int(node), "mono": int(at)}:
                 self._session(key, seq).invoke([seq], [time], [text.encode()], [node], [at])
             case {"event": "ok", "seq": int(seq), "mono": int(mono)} if key in self.sessions:
@@ -301,6 +305,13 @@ def _note(session: SessionHistory, event: dict[str, Any]) -> None:
             session.failed.add(seq - session.first)
         case {"event": "done"}:
             session.is_open = False
+
+
+def _zero(begin: dict[str, Any]) -> int | None:
+    ts, mono = begin.get("ts"), begin.get("mono")
+    if not isinstance(ts, int | float) or not isfinite(ts) or not isinstance(mono, int):
+        return None
+    return int(ts * 1e6) - mono
 
 
 def _event(line: bytes) -> dict[str, Any]:

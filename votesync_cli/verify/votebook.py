@@ -303,25 +303,36 @@ def nodes_of(bits: int) -> list[int]:
     return [node for node in range(bits.bit_length()) if bits >> node & 1]
 
 
+class Makings:
+    """Tells how often a node's cluster had been made anew when it said something: it had rounds and starts with none."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, int] = {}
+        self._reached: dict[int, int] = {}
+
+    def of(self, event: Event) -> int:
+        """0, or how many times `up --fresh` was told before; events of a node are given in the order of its log."""
+        node, index = event["node"], event.get("round", 0)
+        if event["event"] == "start" and event.get("last") == 0 and not event.get("recovering") and self._reached.get(node):
+            self._made[node], self._reached[node] = self._made.get(node, 0) + 1, 0
+        self._reached[node] = max(self._reached.get(node, 0), index if isinstance(index, int) else 0)
+        return self._made.get(node, 0)
+
+
 def load_votes(lines: Iterable[bytes]) -> VoteBook:
     """Read vote logs: the lines of each node in the order of its log, those of different nodes in any.
 
     What `docker compose logs` puts before a line is passed over, and so is any line that is no event. A node that had
     rounds and starts with none was made anew (`up --fresh`): what the logs say of the cluster before is forgotten.
     """
-    book, newest = VoteBook(), 0
-    made: dict[int, int] = {}  # how often a node's cluster was made anew in its log
-    reached: dict[int, int] = {}
+    book, newest, makings = VoteBook(), 0, Makings()
     for line in lines:
         event = votelog.decode(line[max(0, line.find(b"{")) :])
         if event is None:
             continue
-        node, index = event["node"], event.get("round", 0)
-        if event["event"] == "start" and event.get("last") == 0 and not event.get("recovering") and reached.get(node):
-            made[node], reached[node] = made.get(node, 0) + 1, 0
-            if made[node] > newest:
-                book, newest = VoteBook(), made[node]
-        reached[node] = max(reached.get(node, 0), index if isinstance(index, int) else 0)
-        if made.get(node, 0) == newest:
+        making = makings.of(event)
+        if making > newest:
+            book, newest = VoteBook(), making
+        if making == newest:
             book.add(event)
     return book
