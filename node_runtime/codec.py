@@ -56,6 +56,8 @@ _HEAD = struct.Struct("<2sBB8sHI")  # the part of it that the checksum covers
 _KIND_AT = 3
 HELLO = 0  # the type of the frame that opens a connection
 _U32 = struct.Struct("<I")
+_message = Message._make
+_time_of, _node_of, _session_of, _seq_of, _block_of = map(attrgetter, Message._fields)
 _LITTLE = sys.byteorder == "little"
 
 _VOTE_REQUEST = struct.Struct("<QQQ?")
@@ -72,21 +74,17 @@ _REFUSED = struct.Struct("<QQII?")
 
 def encode_round(index: int, term: int, parent: Digest, policy: Policy, offset: int, messages: Sequence[Message]) -> Round:
     """Make a round of messages that are sorted already and whose sessions' numbers have no gaps."""
-    spans: dict[str, list[int]] = {}
-    places: list[int] = []
-    for message in messages:
-        span = spans.get(message.session)
-        if span is None:
-            span = spans[message.session] = [len(spans), message.seq, 0]
-        span[2] += 1
-        places.append(span[0])
-    sessions = tuple(SessionSpan(name, span[1], span[2]) for name, span in spans.items())
-    times = array("q", map(attrgetter("time"), messages))
-    nodes = array("H", map(attrgetter("node"), messages))
-    lengths = array("I", [len(message.block) for message in messages])
-    blocks = b"".join(map(attrgetter("block"), messages))
+    names = list(map(_session_of, messages))
+    lengths_of = Counter(names)
+    first_of = dict(zip(reversed(names), map(_seq_of, reversed(messages)), strict=True))
+    sessions = tuple(SessionSpan(name, first_of[name], length) for name, length in lengths_of.items())
+    place_of = dict(zip(lengths_of, range(len(lengths_of)), strict=True))
+    times, nodes = array("q", map(_time_of, messages)), array("H", map(_node_of, messages))
+    session_of = array("I", map(place_of.__getitem__, names))
+    texts = list(map(_block_of, messages))
+    lengths = array("I", map(len, texts))
+    blocks = b"".join(texts)
     size = len(blocks) + len(SEPARATOR) if messages else 0
-    session_of = array("I", places)
     head = _ROUND.pack(index, term, parent, policy, offset, size, len(sessions), len(times))
     encoded = b"".join((head, *map(_span_bytes, sessions), *map(_column_bytes, (times, nodes, session_of, lengths)), blocks))
     return Round(
@@ -250,23 +248,28 @@ class _Reader:
         return self._data[self._at - length : self._at]
 
     def text(self) -> str:
-        length = self.chunk(1)[0]
-        if not 0 < length <= MAX_SESSION:
+        data, start = self._data, self._at + 1
+        if start > len(data) or not 0 < data[start - 1] <= MAX_SESSION:
             raise PeerProtocolError("a session name is out of bounds")
-        name = self.chunk(length)
-        if not name.isascii():
-            raise PeerProtocolError("a session name is not ASCII")
+        self._at = start + data[start - 1]
+        name = data[start : self._at]
+        if self._at > len(data) or not name.isascii():
+            raise PeerProtocolError("a session name is cut short or not ASCII")
         return name.decode("ascii")
 
     def column(self, typecode: str, count: int) -> array[int]:
         column = array(typecode)
-        column.frombytes(self.chunk(count * column.itemsize))
+        start, self._at = self._at, self._at + count * column.itemsize
+        if self._at > len(self._data):
+            raise PeerProtocolError("cut short")
+        column.frombytes(self._data[start : self._at])
         if not _LITTLE:
             column.byteswap()
         return column
 
     def rest(self) -> bytes:
-        return self.chunk(len(self._data) - self._at)
+        start, self._at = self._at, len(self._data)
+        return self._data[start:]
 
     def end(self) -> None:
         if self._at != len(self._data):
@@ -277,8 +280,12 @@ def _numbers_fit(span: SessionSpan) -> bool:
     return 0 < span.first <= span.first + span.length - 1 <= MAX_SEQ
 
 
+def _name_bytes(name: str) -> bytes:
+    return bytes((len(name),)) + name.encode("ascii")
+
+
 def _span_bytes(span: SessionSpan) -> bytes:
-    return bytes((len(span.session),)) + span.session.encode("ascii") + _SPAN.pack(span.first, span.length)
+    return _name_bytes(span.session) + _SPAN.pack(span.first, span.length)
 
 
 def _column_bytes(column: array[int]) -> bytes:
@@ -326,18 +333,17 @@ def _decode_ballot(payload: bytes) -> Ballot:
 
 
 def _encode_forward(forward: Forward) -> bytes:
-    names: dict[str, int] = {}
-    places = array("I", [names.setdefault(message.session, len(names)) for message in forward.messages])
-    parts = [_BATCH.pack(forward.term, len(names), len(forward.messages))]
-    parts += [bytes((len(name),)) + name.encode("ascii") for name in names]
-    parts += [
-        _column_bytes(array("q", map(attrgetter("time"), forward.messages))),
-        _column_bytes(array("H", map(attrgetter("node"), forward.messages))),
-        _column_bytes(places),
-        _column_bytes(array("Q", map(attrgetter("seq"), forward.messages))),
-        _column_bytes(array("I", [len(message.block) for message in forward.messages])),
-    ]
-    return b"".join((*parts, *map(attrgetter("block"), forward.messages)))
+    messages = forward.messages
+    sessions = list(map(_session_of, messages))
+    names = dict.fromkeys(sessions)
+    place_of = dict(zip(names, range(len(names)), strict=True))
+    texts = list(map(_block_of, messages))
+    columns = (
+        array("q", map(_time_of, messages)), array("H", map(_node_of, messages)),
+        array("I", map(place_of.__getitem__, sessions)), array("Q", map(_seq_of, messages)), array("I", map(len, texts)),
+    )  # fmt: skip
+    head = [_BATCH.pack(forward.term, len(names), len(messages)), *map(_name_bytes, names)]
+    return b"".join((*head, *map(_column_bytes, columns), *texts))
 
 
 def _decode_forward(payload: bytes) -> Forward:
@@ -355,9 +361,9 @@ def _decode_forward(payload: bytes) -> Forward:
     )
     if sum(lengths) != len(blocks) or not fits:
         raise PeerProtocolError("forwarded messages contradict themselves")
-    rows = zip(times, nodes, places, seqs, lengths, accumulate(lengths), strict=True)
-    messages = (Message(time, node, names[place], seq, blocks[end - size : end]) for time, node, place, seq, size, end in rows)
-    return Forward(term, tuple(messages))
+    ends = list(accumulate(lengths, initial=0))
+    texts = map(blocks.__getitem__, map(slice, ends, ends[1:]))
+    return Forward(term, tuple(map(_message, zip(times, nodes, map(names.__getitem__, places), seqs, texts, strict=True))))
 
 
 def _encode_grant(grant: Grant) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from node_runtime import election, replication, writing
-from node_runtime.intake import Intake
+from node_runtime.intake import Intake, is_run
 from node_runtime.log import Log
 from node_runtime.messages import (
     Ballot,
@@ -167,6 +167,11 @@ def _offer(core: CoreState, messages: Iterable[Message]) -> None:
 
 def _submitted(core: CoreState, item: Submitted) -> None:
     """Queue what is new; answer what was written long ago; refuse what would leave a gap (rules 35 and 36)."""
+    core.count("messages", len(item.messages))
+    if is_run(item.messages):
+        place = core.log.sessions.place(item.messages[0].session)
+        if core.intake.extend(item.messages, item.client, place, core.now):
+            return
     written = min(core.settled, core.log.decided)
     for message in item.messages:
         place = core.log.sessions.place(message.session)
@@ -176,7 +181,6 @@ def _submitted(core: CoreState, item: Submitted) -> None:
         expected = core.intake.add(message, item.client, place, core.now)
         if expected is not None:
             core.out.failures.append((item.client, message.session, message.seq, f"gap {expected}"))
-    core.count("messages", len(item.messages))
 
 
 def _persisted(core: CoreState, item: Persisted) -> None:

@@ -15,7 +15,7 @@ from node_runtime.errors import SharedFileError
 from node_runtime.journal import Journal
 from node_runtime.messages import NodeId, PeerMessage
 from node_runtime.shared_file import SharedFile
-from node_runtime.state import Compare, Compared, FileShort, Input, Output, Persisted, TurnDone
+from node_runtime.state import Compare, Compared, FileShort, Input, Leader, Output, Persisted, TurnDone
 
 COMPARE_BYTES = 4 * 1024 * 1024
 
@@ -31,6 +31,9 @@ class Outside(Protocol):
 
     def later(self, item: Input) -> None:
         """Feed this to the core after what else has arrived."""
+
+    def with_next(self, item: Input) -> None:
+        """Feed this to the core first thing in its next step, whenever that comes."""
 
     def sync(self, index: int) -> None:
         """fsync the shared file some time, then feed `FileSynced(index)`."""
@@ -85,7 +88,11 @@ class Duties:
         state = self._core.state
         first, last = out.rounds[0], out.rounds[-1]
         self._journal.append(first.index - 1, out.rounds, min(state.log.decided, last.index), state.synced)
-        back.append(Persisted(last.index, last.term))
+        persisted = Persisted(last.index, last.term)
+        if isinstance(state.role, Leader) or state.recovering:
+            back.append(persisted)
+        else:  # a follower's vote leaves with this very output: nothing else waits for its own disk
+            self._outside.with_next(persisted)
         return self._outside.ticks() - before
 
     def _send(self, messages: Iterable[tuple[NodeId, PeerMessage]]) -> None:

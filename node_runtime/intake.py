@@ -6,14 +6,18 @@ change of leader and, when nothing moves, from time to time. A repeat does no ha
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain, groupby, islice, repeat
+from operator import attrgetter
 from typing import Any, NamedTuple
 
+from node_runtime.client_port import Row
 from node_runtime.messages import Message, Round
 from node_runtime.sessions import Place, SessionTable
 
-Rows = list[tuple[int, int | None, int | None]]
+Rows = list[Row]
 
 
 class Pending(NamedTuple):
@@ -22,6 +26,12 @@ class Pending(NamedTuple):
     message: Message
     client: Any
     since: int
+
+
+_client_of = attrgetter("client")
+_seq_of = attrgetter("seq")
+_session_of = attrgetter("session")
+_pending = Pending._make
 
 
 @dataclass(slots=True)
@@ -33,6 +43,27 @@ class _Cursor:
     offset: int
     wanted: list[deque[Pending] | None]
     seqs: list[int]
+
+    def advance(self, round_: Round, last: int) -> dict[int, list[int]]:
+        """Where the messages up to `last` stand in the file, for each session that is wanted."""
+        first, self.number = self.number, max(last, self.number)
+        offsets = list(accumulate(round_.lengths[first:last], initial=self.offset))
+        self.offset = offsets.pop()
+        if len(self.wanted) == 1:
+            return {0: offsets}
+        found: defaultdict[int, list[int]] = defaultdict(list)
+        for place, offset in zip(round_.session_of[first:last], offsets, strict=True):
+            if self.wanted[place] is not None:
+                found[place].append(offset)
+        return found
+
+
+def is_run(messages: Sequence[Message]) -> bool:
+    """Whether these are some messages of one session with consecutive numbers."""
+    if not messages:
+        return False
+    first, count = messages[0].seq, len(messages)
+    return list(map(_seq_of, messages)) == list(range(first, first + count)) and len(set(map(_session_of, messages))) == 1
 
 
 class Intake:
@@ -79,6 +110,21 @@ class Intake:
         self.outbox.append(message)
         return None
 
+    def extend(self, run: Sequence[Message], client: Any, place: Place, now: int) -> bool:
+        """Queue a run of one session's consecutive messages, if it goes on where the session stands (else do nothing)."""
+        session, first = run[0].session, run[0].seq
+        queue = self._queues.get(session)
+        if first != (queue[-1].message.seq if queue else place.last) + 1:
+            return False
+        if queue is None:
+            queue = self._queues[session] = deque()
+        queue.extend(map(_pending, zip(run, repeat(client), repeat(now), strict=False)))
+        if not self.count:
+            self.moved = now
+        self.count += len(run)
+        self.outbox += run
+        return True
+
     def queued(self, session: str) -> int:
         """The highest queued number of a session, or 0."""
         queue = self._queues.get(session)
@@ -99,31 +145,33 @@ class Intake:
             if not any(wanted):
                 return []
             cursor = self._cursor = _Cursor(round_.index, 0, round_.offset, wanted, [span.first for span in round_.sessions])
-        told: dict[int, tuple[Any, str, Rows]] = {}
         answers: list[tuple[Any, str, Rows]] = []
-        offset, seqs = cursor.offset, cursor.seqs
-        rows = zip(round_.session_of[cursor.number : last], round_.lengths[cursor.number : last], strict=True)
-        for place, length in rows:
-            seq = seqs[place]
-            seqs[place] = seq + 1
+        for place, offsets in cursor.advance(round_, last).items():
             queue = cursor.wanted[place]
-            while queue and queue[0].message.seq <= seq:
-                pending = queue.popleft()
-                self.count -= 1
-                answer = told.get(place)
-                if answer is None or answer[0] is not pending.client:
-                    answer = told[place] = (pending.client, pending.message.session, [])
-                    answers.append(answer)
-                exact = pending.message.seq == seq
-                answer[2].append((pending.message.seq, round_.index if exact else None, offset if exact else None))
-            offset += length
-        cursor.number, cursor.offset = max(last, cursor.number), offset
+            if queue:
+                answers += self._settled(queue, cursor.seqs[place], round_.index, offsets)
+            cursor.seqs[place] += len(offsets)
         if answers:
             self.moved = now
         if last >= round_.count:
             self._cursor = None
             self._forget_empty(round_)
         return answers
+
+    def _settled(self, queue: deque[Pending], seq: int, index: int, offsets: list[int]) -> list[tuple[Any, str, Rows]]:
+        """Take messages seq, seq + 1, … off their queue, in which numbers have no gap; what waits before them is old."""
+        ahead = queue[0].message.seq - seq
+        taken = [queue.popleft() for _ in range(min(len(queue), len(offsets) - ahead))]
+        self.count -= len(taken)
+        rows: Iterator[Row] = zip(range(seq, seq + len(offsets)), repeat(index), offsets, strict=False)
+        if ahead > 0:
+            rows = islice(rows, ahead, None)
+        elif ahead < 0:
+            rows = chain(((old, None, None) for old in range(seq + ahead, seq)), rows)
+        return [
+            (client, taken[0].message.session, list(islice(rows, len(list(group)))))
+            for client, group in groupby(taken, key=_client_of)
+        ]
 
     def settle_old(self, sessions: SessionTable, written: int, now: int) -> list[tuple[Any, str, Rows]]:
         """Answer what waits although its round is in the file already: it was queued while that was being written."""

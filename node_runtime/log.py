@@ -6,10 +6,10 @@ Older rounds are read back through `read`, which the driver backs with the journ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from node_runtime.messages import GENESIS, Digest, Round
 from node_runtime.sessions import SessionTable, Undo
+from node_runtime.values import value
 
 Read = Callable[[int, int], Sequence[Round]]
 
@@ -17,7 +17,7 @@ KEPT_BYTES = 4 * 1024 * 1024
 UNDO_KEPT = 80  # more than the largest window of undecided rounds (ROUNDS_IN_FLIGHT is at most 64, and a no-op)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Point:
     """A place in the log: a round's index, term and digest, and where in the file the next one starts."""
 

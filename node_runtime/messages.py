@@ -8,9 +8,11 @@ the node's monotonic clock; offsets and sizes are bytes in the shared file.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import NamedTuple
+
+from node_runtime.values import value
 
 NodeId = int
 Digest = bytes
@@ -50,7 +52,7 @@ class SessionSpan(NamedTuple):
     length: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Round:
     """One entry of the replicated log: the sorted messages that are voted on together.
 
@@ -99,7 +101,7 @@ class Turn(NamedTuple):
 # --- what peers say to each other (each carries the sender's term; compare it first, rule 6) ---
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class VoteRequest:
     """A (pre-)candidate asks for a vote in `term` (Raft section 3.4; PreVote: thesis section 9.6)."""
 
@@ -109,7 +111,7 @@ class VoteRequest:
     pre: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class VoteReply:
     """The answer; `asked` is the term that the request named, so that old answers count nothing (rule 4)."""
 
@@ -119,7 +121,7 @@ class VoteReply:
     granted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ballot:
     """The leader proposes rounds that follow (`prev_index`, `prev_digest`); without rounds it is a heartbeat.
 
@@ -151,7 +153,7 @@ class No(IntEnum):
     PARENT = 7
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Vote:
     """The answer to a ballot, sent after the rounds are fsynced.
 
@@ -165,7 +167,7 @@ class Vote:
     reason: No
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Forward:
     """A node hands messages of its clients to the leader, in order; a repeat does no harm (rule 35)."""
 
@@ -173,7 +175,7 @@ class Forward:
     messages: tuple[Message, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Grant:
     """Hands a turn to its writer. Only decided rounds are granted; `digest` proves that both hold the same one.
 
@@ -188,7 +190,7 @@ class Grant:
     absent: frozenset[NodeId]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Written:
     """A writer reports: turn `turn` of `round` and all before it are in the file; `last`: that was its last turn.
 
@@ -203,7 +205,7 @@ class Written:
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TurnRefused:
     """A writer cannot take its turn: it lacks the round, or the file is shorter (`short`) than the turn's start."""
 

@@ -52,6 +52,7 @@ class Node:
         self.gateway = Gateway(config, self)
         self.admin = Admin(config, self)
         self._inbox: list[Input] = []
+        self._held: list[Input] = []
         self._lines: list[bytes] = []
         self._stamp: tuple[float, int] | None = None
         self._refused: Counter[tuple[str, str]] = Counter()
@@ -170,6 +171,10 @@ class Node:
         self._inbox.append(item)
         self._schedule()
 
+    def with_next(self, item: Input) -> None:
+        """Feed this to the core with the next step."""
+        self._held.append(item)
+
     def sync(self, index: int) -> None:
         """fsync the shared file beside the loop: acks do not wait for it, the journals can rebuild the file."""
         if not self._syncing:
@@ -205,6 +210,8 @@ class Node:
         while True:
             ticks = self._clock.ticks()
             self._stamp = (self._clock.wall(), ticks)  # events happen when the core steps, not when the disk is done
+            if self._held:
+                inputs, self._held = self._held + inputs, []
             inputs = self._duties.obey(self._core.step(ticks, inputs))
             if not inputs:
                 break

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import accumulate, groupby, islice
-from operator import le
+from operator import attrgetter, le
 
 from node_runtime.codec import encode_round, messages_of
 from node_runtime.log import Point
@@ -18,6 +18,9 @@ from node_runtime.records import SEPARATOR
 from node_runtime.sessions import SessionTable
 
 MAX_ROUND_BYTES = 1024 * 1024
+
+_node_of = attrgetter("node")
+_block_of = attrgetter("block")
 
 
 class Gathering:
@@ -33,8 +36,8 @@ class Gathering:
 
         Returns how many were taken.
         """
-        taken = 0
-        queues, nodes = self._queues, self._nodes
+        taken: list[Message] = []
+        queues = self._queues
         for message in messages:
             queue = queues.get(message.session)
             if queue is None:
@@ -45,10 +48,10 @@ class Gathering:
                 queue.append(message)
             else:
                 continue
-            nodes[message.node] += 1
-            taken += 1
-        self.count += taken
-        return taken
+            taken.append(message)
+        self._nodes.update(map(_node_of, taken))
+        self.count += len(taken)
+        return len(taken)
 
     def has_all(self, nodes: Iterable[NodeId]) -> bool:
         """Whether each of these nodes has a message here."""
@@ -61,21 +64,32 @@ class Gathering:
         chosen: list[Message] = []
         for session in list(self._queues):
             queue = self._queues[session]
-            before = queue[0]
-            for _ in range(min(share, len(queue), most - len(chosen))):
-                if queue[0] < before or (room < len(queue[0].block) and chosen):
-                    break
-                before = queue.popleft()
-                room -= len(before.block)
-                chosen.append(before)
+            run = _sorted_start(queue, min(share, most - len(chosen)))
+            size = sum(map(len, map(_block_of, run)))
+            while size > room and (len(run) > 1 or chosen):
+                size -= len(run.pop().block)
+            if not run:
+                break
+            for _ in run:
+                queue.popleft()
+            room -= size
+            chosen += run
             if not queue:
                 del self._queues[session]
             if len(chosen) >= most:
                 break
-        self._nodes.subtract(message.node for message in chosen)
+        self._nodes.subtract(Counter(map(_node_of, chosen)))
         self.count -= len(chosen)
         chosen.sort()
         return chosen
+
+
+def _sorted_start(queue: deque[Message], most: int) -> list[Message]:
+    """The first messages of a session, as far as sorting leaves them in their order."""
+    run = list(islice(queue, most))
+    if not all(map(le, run, islice(run, 1, None))):
+        return run[: next(at for at in range(1, len(run)) if run[at] < run[at - 1])]
+    return run
 
 
 def build_round(last: Point, term: int, policy: Policy, messages: list[Message]) -> Round:

@@ -16,11 +16,12 @@ from node_runtime.log import Log
 from node_runtime.messages import Digest, Grant, Message, NodeId, PeerMessage, Policy, Round, Turn
 from node_runtime.quorum import Tally
 from node_runtime.rounds import Gathering, turns_of
+from node_runtime.values import value
 
 # --- inputs ---
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Received:
     """A peer's message arrived."""
 
@@ -28,7 +29,7 @@ class Received:
     message: PeerMessage
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Submitted:
     """Clients of this node sent messages; `client` is whatever the answer goes to."""
 
@@ -36,7 +37,7 @@ class Submitted:
     client: Any
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Persisted:
     """The journal holds everything up to this round: a pair, for the tail may have been replaced (rule 15)."""
 
@@ -44,7 +45,7 @@ class Persisted:
     term: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TurnDone:
     """The write that was ordered for this turn is in the file; `short` is True where the file was too short for it."""
 
@@ -52,7 +53,7 @@ class TurnDone:
     short: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Compared:
     """The file holds the decided bytes of all rounds up to `index`; `changed` bytes had to be repaired."""
 
@@ -61,19 +62,19 @@ class Compared:
     changed: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FileSynced:
     """The shared file is fsynced up to the end of round `index`."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FileShort:
     """The shared file is shorter than what was written: somebody cut it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LinkChanged:
     """The link to a peer came up or went down: a hint, never evidence."""
 
@@ -87,7 +88,7 @@ Input = Received | Submitted | Persisted | TurnDone | Compared | FileSynced | Fi
 # --- output ---
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HardState:
     """What must survive a restart beside the rounds (rule 1).
 
@@ -99,7 +100,7 @@ class HardState:
     recovering: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WriteTurn:
     """Write `data` at `start`: turns `turn` to `upto` of a round, all of this writer."""
 
@@ -112,7 +113,7 @@ class WriteTurn:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Compare:
     """Compare the file with the rounds after `after`, at most to round `upto`, and repair what differs."""
 
@@ -120,7 +121,7 @@ class Compare:
     upto: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Output:
     """What the driver owes after a step. The order of the fields is the order of the obligations."""
 
@@ -222,7 +223,7 @@ Role = Follower | Candidate | Leader
 # --- the state of the core ---
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Timing:
     """The tunables in ticks."""
 

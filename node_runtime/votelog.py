@@ -41,9 +41,12 @@ EVENTS: dict[str, tuple[str, ...]] = {
 MAX_TURNS = 64  # a `grant` or `turn` event lists so many turns at most; `more` counts the rest
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
+
+
 def encode(event: Mapping[str, Any]) -> bytes:
     """One line, its newline included."""
-    return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    return _encode(event).encode() + b"\n"
 
 
 def decode(line: bytes | str) -> Event | None:

@@ -301,7 +301,10 @@ MUTANTS = (
         "    if times:\n        return True\n",
         (ROUNDS,),
     ),
-    Mutant("session order broken by the sort", "DESIGN 4", "rounds.py", "if queue[0] < before or (", "if (", (ROUNDS,)),
+    Mutant(
+        "session order broken by the sort", "DESIGN 4", "rounds.py", "if not all(map(le, run, islice(run, 1, None))):",
+        "if False:", (ROUNDS,),
+    ),
     Mutant("offset not checked", "DESIGN 4", "rounds.py", "if round_.offset != last.end:", "if False:", (ROUNDS,)),
     Mutant(
         "nothing sent again to a new leader",

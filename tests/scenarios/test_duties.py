@@ -55,6 +55,9 @@ class Process:
     def later(self, item: Input) -> None:
         self.inbox.append(item)
 
+    def with_next(self, item: Input) -> None:
+        self.inbox.append(item)
+
     def sync(self, index: int) -> None:
         self.file.sync()
 

@@ -66,6 +66,7 @@ class SimNode:
         self.doom: Doom | None = None
         self.starts = 0
         self._inbox: list[Input] = []
+        self._held: list[Input] = []
         self._queue: list[tuple[NodeId, PeerMessage]] = []
         self._woken_for = -1
         self._decided = self._written = self._synced = 0
@@ -97,7 +98,7 @@ class SimNode:
             return
         self.core = core
         self.duties = WatchedDuties(core, self.journal, self.file, self)
-        self._inbox, self._queue, self.paused = [], [], False
+        self._inbox, self._held, self._queue, self.paused = [], [], [], False
         self._woken_for, self.busy_until = -1, 0
         before, self.durable = self.durable, durable
         self._decided, self._written, self._synced = log.decided, core.state.written, core.state.synced
@@ -161,6 +162,10 @@ class SimNode:
             if len(self._inbox) == 1:
                 self.world.after(0, self.pump)
 
+    def with_next(self, item: Input) -> None:
+        """Feed this to the core with its next step."""
+        self._held.append(item)
+
     def sync(self, index: int) -> None:
         """fsync the shared file a little later, as the daemon's thread does."""
         file = self.file
@@ -207,7 +212,8 @@ class SimNode:
 
     def _step(self, inputs: list[Input]) -> list[Input]:
         assert self.core is not None
-        out = self.core.step(self.ticks(), inputs)
+        held, self._held = self._held, []
+        out = self.core.step(self.ticks(), held + inputs)
         self.world.totals.steps += 1
         self._observe()
         return self.duties.obey(out)
