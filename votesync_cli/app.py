@@ -27,6 +27,7 @@ from votesync_cli.options import (
     FileOption,
     JsonOption,
     NoColorOption,
+    PlainOption,
     ProjectOption,
     common_parameters,
     engine_choice,
@@ -118,12 +119,13 @@ def root(
     engine: EngineOption = None,
     json: JsonOption = False,
     no_color: NoColorOption = False,
+    plain: PlainOption = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     """Nodes vote on the order of messages and write one shared file. Start with: votesync up"""
     del version  # its callback has done what there is to do
     try:
-        ctx.obj = Common(project, file, engine_choice(engine), json, not no_color)
+        ctx.obj = Common(project, file, engine_choice(engine), json, not no_color, plain)
     except VotesyncError as error:
         raise typer.Exit(report(error, sys.stderr)) from None
 
@@ -200,27 +202,17 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 
 def _print(result: Any, common: Common) -> None:
-    """Print a result: JSON Lines, a table drawn by `views`, or plain text where nobody looks."""
+    """Print a result: JSON Lines, or as `views` shows it."""
     if common.json:
         import json
 
         for row in result.to_json():
             sys.stdout.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-    elif sys.stdout.isatty() and _drawn(result, common):
-        pass
-    elif text := result.to_text():
-        sys.stdout.write(text + "\n")
+    else:
+        from votesync_cli import views
+
+        views.show(result, common)
     sys.stdout.flush()
-
-
-def _drawn(result: Any, common: Common) -> bool:
-    """Whether `views` has drawn it: only what is a table, and only in colour."""
-    if getattr(result, "table", None) is None or not common.color:
-        return False
-    from votesync_cli import views
-
-    views.show(result)
-    return True
 
 
 def report(error: VotesyncError, stream: TextIO) -> int:

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 from node_runtime.messages import MAX_MESSAGE
 from node_runtime.records import SEPARATOR
 from votesync_cli.errors import CommandFailed, UsageError
-from votesync_cli.results import Table
+from votesync_cli.results import Part, Table
 from votesync_cli.views_text import UNICODE, Symbols, duration
 
 ROWS = 14  # of the histogram, at most
-BAR = 40  # characters of its longest bar
 RATES_KEPT = 60
 _CUT = 64  # bytes in which a separator or a block's first line may be cut in two
 
@@ -133,7 +132,8 @@ class BenchResult:
         """1 where nothing was acknowledged or some messages' fate is unknown."""
         return 0 if self.report["messages"] and not self.report["unknown"] else 1
 
-    def to_text(self) -> str:
+    @property
+    def page(self) -> tuple[Part, ...]:
         """The rate, the latencies, the histogram, and what went wrong."""
         said = self.report
         each = f"{said['in_flight']} in flight each" if said["in_flight"] > 1 else "one in flight each"
@@ -143,28 +143,30 @@ class BenchResult:
         )
         names = (("p50", "p50_us"), ("p90", "p90_us"), ("p99", "p99_us"), ("p99.9", "p999_us"), ("max", "max_us"))
         latencies = "  ".join(f"{name} {duration(said[key], self.symbols)}" for name, key in names)
-        lines = [head, f"latency  {latencies}", "", *self._histogram()]
+        parts: list[Part] = [head, f"latency  {latencies}", "", self.histogram()]
         if said["errors"]:
             told = ", ".join(f"{code} {count:,}" for code, count in sorted(said["errors"].items()))
-            lines += ["", f"Clients had to begin again: {told}."]
+            parts += ["", f"Clients had to begin again: {told}."]
         if said["unknown"]:
-            lines += ["", f"{said['unknown']:,} messages were not acknowledged within 3 s of the end; their fate is unknown."]
-        return "\n".join(lines)
+            parts += ["", f"{said['unknown']:,} messages were not acknowledged within 3 s of the end; their fate is unknown."]
+        return tuple(parts)
+
+    def to_text(self) -> str:
+        """The same as text; the bars with it."""
+        return "\n".join(part if isinstance(part, str) else part.to_text(self.symbols.bars[-1]) for part in self.page)
 
     def to_json(self) -> Iterator[dict[str, Any]]:
         """One object: the report, and the cluster."""
         yield {"verb": "bench", "project": self.project, "nodes": self.nodes, "writer": self.writer, **self.report}
 
-    def _histogram(self) -> list[str]:
+    def histogram(self) -> Table:
+        """How many messages took how long."""
         rows = coarse(self.report["histogram"])
         most = max((count for _, count in rows), default=0)
         total = sum(count for _, count in rows)
-        mark = "#" if self.symbols.micro == "u" else "█"
-        lines = []
-        for upper, count in rows:
-            bar = mark * round(count / most * BAR)
-            lines.append(f"up to {duration(upper, self.symbols):>7}  {count:>11,}  {count / total:>6.1%}  {bar}".rstrip())
-        return lines
+        cells = tuple((duration(upper, self.symbols), f"{count:,}", f"{count / total:.1%}") for upper, count in rows)
+        columns = ("up to", "messages", "share")
+        return Table(columns, cells, frozenset(columns), tuple(count / most if most else 0.0 for _, count in rows))
 
 
 def coarse(rows: Sequence[Sequence[int]]) -> list[tuple[int, int]]:

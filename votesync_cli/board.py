@@ -139,6 +139,7 @@ class Board:
     faults: tuple[tuple[int, Mapping[str, Any]], ...]
     happenings: tuple[Happening, ...]
     table: Table | None = None
+    view: str = "top"
 
     @property
     def healthy(self) -> int:

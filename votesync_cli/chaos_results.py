@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from votesync_cli.results import Table
+from votesync_cli.results import Part, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class ChaosResult:
-    """The verdict. `wrong` are violations, `doubts` what makes it inconclusive; `report` is verify's own text."""
+    """The verdict. `wrong` are violations, `doubts` what makes it inconclusive; `report` is verify's own page."""
 
     seed: int
     seconds: float
@@ -85,7 +85,7 @@ class ChaosResult:
     facts: Facts
     wrong: tuple[str, ...]
     doubts: tuple[str, ...]
-    report: str
+    report: tuple[Part, ...]
     timeline: tuple[str, ...]
     record: Path
     table: Table | None = None
@@ -101,9 +101,14 @@ class ChaosResult:
         return {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}[self.verdict]
 
     def to_text(self) -> str:
+        """The page as text."""
+        return "\n".join(part if isinstance(part, str) else part.to_text() for part in self.page)
+
+    @property
+    def page(self) -> tuple[Part, ...]:
         """verify's report, the time line where something is wrong, the counts, the verdict."""
         facts, done = self.facts, [deed for deed in self.deeds if not deed.skipped]
-        lines = [self.report]
+        lines: list[Part] = [*self.report]
         if self.timeline:
             lines += ["", "What happened, on one time line:", *self.timeline]
         lines += [
@@ -115,7 +120,7 @@ class ChaosResult:
         lines += [f"FAIL: {what}" for what in self.wrong]
         lines += [f"Doubt: {what}" for what in self.doubts]
         lines.append(f"{self.verdict}: seed {self.seed}; all that was done and seen is in {self.record}.")
-        return "\n".join(lines)
+        return tuple(lines)
 
     def to_json(self) -> Iterator[dict[str, Any]]:
         """One object a step, then the verdict."""

@@ -60,8 +60,13 @@ class Explanation:
 
     @property
     def table(self) -> Table | None:
-        """None: `commands.explain` draws it."""
+        """None: its view draws it."""
         return None
+
+    @property
+    def view(self) -> str:
+        """What draws it."""
+        return "explain"
 
     def to_text(self) -> str:
         """The answer in a few sentences."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from votesync_cli.results import Table
+from votesync_cli.results import Part, Table
 
 _AMOUNTS = {"delay": "ms", "skew": "ms", "drop": "%", "dup": "%", "reorder": "%"}
 
@@ -67,12 +67,15 @@ class FaultList:
         )
         return Table(("fault", "from", "to", "amount", "nodes", "ends in"), rows)
 
+    @property
+    def page(self) -> tuple[Part, ...]:
+        """The table, or that there is none; then who was not asked."""
+        unreached = (f"{service} was not asked: {why}" for service, why in self.unreached.items())
+        return (self.table or "No faults are at work.", *unreached)
+
     def to_text(self) -> str:
-        """The table, or that there is none."""
-        drawn = self.table
-        lines = [drawn.to_text() if drawn is not None else "No faults are at work."]
-        lines += [f"{service} was not asked: {why}" for service, why in self.unreached.items()]
-        return "\n".join(lines)
+        """The same as text."""
+        return "\n".join(part if isinstance(part, str) else part.to_text() for part in self.page)
 
     def to_json(self) -> Iterator[dict[str, Any]]:
         """One object a rule and node."""

@@ -19,13 +19,19 @@ EngineChoice = Literal["auto", "docker", "local"]
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What every verb is told. `file` is the compose file, `engine` None where nobody chose, `json` for JSON Lines."""
+    """What every verb is told. `file` is the compose file, `engine` None where nobody chose, `json` for JSON Lines.
+
+    How things look is decided here for all of them: `plain` is words alone, and `redraw` whether what is on the screen
+    may be drawn over.
+    """
 
     project: str | None = None
     file: Path | None = None
     engine: EngineChoice | None = None
     json: bool = False
     color: bool = True
+    plain: bool = False
+    redraw: bool = True
 
 
 ProjectOption = Annotated[
@@ -42,6 +48,9 @@ EngineOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours (NO_COLOR does the same).")]
+PlainOption = Annotated[
+    bool, typer.Option("--plain", help="Words alone, one fact a line, for screen readers (or VOTESYNC_PLAIN=1).")
+]
 
 NodeArgument = Annotated[
     str, typer.Argument(metavar="NODE", help="A node's id, a service's name, leader, or holder (who may write now).")
@@ -93,6 +102,7 @@ def common_parameters(*, short_file: bool) -> list[inspect.Parameter]:
         ("engine", EngineOption, None),
         ("json", JsonOption, False),
         ("no_color", NoColorOption, False),
+        ("plain", PlainOption, False),
     ]
     return [
         inspect.Parameter(f"common_{name}", inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
@@ -105,16 +115,23 @@ def take_common(values: dict[str, object], defaults: Common) -> Common:
 
     Raises: UsageError for an engine that there is not.
     """
-    project, file, engine, json, no_color = (
-        values.pop(f"common_{name}") for name in ("project", "file", "engine", "json", "no_color")
+    project, file, engine, json, no_color, spoken = (
+        values.pop(f"common_{name}") for name in ("project", "file", "engine", "json", "no_color", "plain")
     )
+    plain = bool(spoken) or defaults.plain or os.environ.get("VOTESYNC_PLAIN", "").lower() not in _NO
+    dumb = os.environ.get("TERM") == "dumb"
     return Common(
         project=project if isinstance(project, str) else defaults.project,
         file=file if isinstance(file, Path) else defaults.file,
         engine=engine_choice(engine) if isinstance(engine, str) else defaults.engine,
         json=bool(json) or defaults.json,
-        color=defaults.color and not no_color and not os.environ.get("NO_COLOR"),
+        color=defaults.color and not no_color and not os.environ.get("NO_COLOR") and not dumb and not plain,
+        plain=plain,
+        redraw=not dumb and not plain,
     )
+
+
+_NO = frozenset({"", "0", "no", "false", "off"})
 
 
 def engine_choice(text: str | None) -> EngineChoice | None:

@@ -1,7 +1,8 @@
 """What the verbs return: frozen values that turn into plain text and into JSON, and print nothing themselves.
 
-`to_text` is for people and is never cut to a width; `to_json` gives one object a line of `--json`. A result that is a
-table has `table`, which `views.py` draws on a terminal.
+`to_text` is for people and is never cut to a width; `to_json` gives one object a line of `--json`. On a terminal `views.py`
+draws it: its `view` where it names one (`explain`, `top`, `timeline`), else its `page` (tables and sentences in order), else
+its `table`. What `--plain` says is made of the same parts, or is `to_plain` where a result says it better in its own words.
 """
 
 from __future__ import annotations
@@ -11,24 +12,42 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+BAR = 40  # columns of the longest bar beside a table
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns and rows of text; `right` names the columns of numbers. Cells hold no markup."""
+    """Columns and rows of text; `right` names the columns of numbers. Cells hold no markup.
+
+    `bars` are drawn behind the rows: a share of the longest bar (0 to 1) for each. `spare` is a column that says nothing
+    which the others do not: it goes first where a terminal is narrow.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     right: frozenset[str] = frozenset()
+    bars: tuple[float, ...] = ()
+    spare: str = ""
 
-    def to_text(self) -> str:
-        """The table with its columns aligned by blanks, as wide as it needs to be."""
+    def without_spare(self) -> Table:
+        """The same without that column."""
+        kept = [place for place, name in enumerate(self.columns) if name != self.spare]
+        rows = tuple(tuple(row[place] for place in kept) for row in self.rows)
+        return Table(tuple(self.columns[place] for place in kept), rows, self.right, self.bars)
+
+    def to_text(self, mark: str = "") -> str:
+        """The table with its columns aligned by blanks, as wide as it needs to be; bars are made of `mark`."""
         widths = [max(len(row[i]) for row in (self.columns, *self.rows)) for i in range(len(self.columns))]
         lines = []
         for number, row in enumerate((self.columns, *self.rows)):
             shown = row if number else tuple(name.upper() for name in row)
             cells = zip(shown, widths, self.columns, strict=True)
-            lines.append("  ".join(c.rjust(w) if name in self.right else c.ljust(w) for c, w, name in cells).rstrip())
+            bar = "  " + mark * round(self.bars[number - 1] * BAR) if number and self.bars else ""
+            lines.append(("  ".join(c.rjust(w) if name in self.right else c.ljust(w) for c, w, name in cells) + bar).rstrip())
         return "\n".join(lines)
+
+
+Part = Table | str
 
 
 class Result(Protocol):
@@ -204,7 +223,7 @@ class StatusResult:
         """One row a node."""
         columns = ("node", "service", "state", "role", "term", "leader", "decided", "written", "lag", "queue", "note")
         numbers = frozenset({"node", "term", "leader", "decided", "written", "lag", "queue"})
-        return Table(columns, tuple(node.cells() for node in self.nodes), numbers)
+        return Table(columns, tuple(node.cells() for node in self.nodes), numbers, spare="service")
 
     def to_text(self) -> str:
         """The table."""

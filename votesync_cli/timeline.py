@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from votesync_cli.recorded import Recorded, Said, session_key
+from votesync_cli.results import Table
 from votesync_cli.stories import Cast, Held, Proposal, Story, stories
 from votesync_cli.timeline_words import told
 
@@ -101,6 +102,13 @@ class Timeline:
     rounds: list[Spell] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    exit_code: int = 0
+    table: Table | None = None
+    view: str = "timeline"
+
+    def to_text(self) -> str:
+        """How much there is of it; its view draws it."""
+        return f"{len(self.rounds)} rounds, {len(self.marks)} events on {len(self.lanes)} lanes"
 
     @property
     def end(self) -> int:

@@ -12,13 +12,15 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
-from votesync_cli.views_text import ASCII, Line, Symbols, symbols_for
+from votesync_cli.views_text import Line, Symbols, symbols_for
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from rich.console import Console
 
     from votesync_cli.board import Board
-    from votesync_cli.results import Table
+    from votesync_cli.results import Result
 
 STYLES = {
     "": "",
@@ -36,93 +38,92 @@ STYLES = {
     "event": "yellow",
 }
 
-GAP = "  "
-LEAST_LAST = 24  # columns below which the last column of a table is not folded any more
-
-
-class Drawable(Protocol):
-    """A result that is a table."""
+class Look(Protocol):
+    """How somebody wants things shown (`options.Common`)."""
 
     @property
-    def table(self) -> Table | None:
-        """The table, or None."""
+    def color(self) -> bool:
+        """Whether in colours."""
+        ...
+
+    @property
+    def plain(self) -> bool:
+        """Whether in words alone."""
+        ...
+
+    @property
+    def redraw(self) -> bool:
+        """Whether what is on the screen may be drawn over."""
         ...
 
 
-def show(result: Drawable) -> None:
-    """Draw a result's table on the terminal, and a paragraph a row where it is too narrow; nothing is ever cut."""
-    table = result.table
-    if table is None:
-        return
-    *firm, last = (max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True))
-    if sum(firm) + len(GAP) * len(firm) + min(last, LEAST_LAST) <= shutil.get_terminal_size().columns:
-        _show_rows(table)
+def show(result: Result, look: Look, stream: TextIO | None = None) -> None:
+    """Print a result as it is wanted: in words alone, drawn to the terminal's width, or whole where nobody looks.
+
+    Raises: BrokenPipeError where nobody reads any more.
+    """
+    paper = Paper(stream or sys.stdout, color=look.color)
+    view = _view(getattr(result, "view", ""))
+    if look.plain:
+        from votesync_cli import views_plain
+
+        paper.say(view.spoken(result) if view else views_plain.lines(result))
+    elif view:
+        paper.print(view.page(result, paper.width, paper.symbols))
+    elif paper.width is None:
+        paper.say(result.to_text().splitlines())
     else:
-        _show_paragraphs(table)
+        from votesync_cli import views_page
+
+        paper.print(views_page.lines(views_page.parts_of(result), paper.width, paper.symbols))
 
 
-def _show_rows(table: Table) -> None:
-    """One row a line; only the last column is folded."""
-    from rich.table import Table as Drawn
-    from rich.text import Text
+class View(Protocol):
+    """A module that knows how one kind of result looks."""
 
-    drawn = Drawn(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style=STYLES["head"])
-    for name in table.columns:
-        justify: Literal["left", "right"] = "right" if name in table.right else "left"
-        drawn.add_column(name.upper(), justify=justify, overflow="fold", no_wrap=name != table.columns[-1])
-    for row in table.rows:
-        drawn.add_row(*(Text(cell, style=_cell_style(cell)) for cell in row))
-    console(sys.stdout).print(drawn, soft_wrap=False)
+    def page(self, result: Any, width: int | None, symbols: Symbols) -> Iterable[Line]:
+        """Its lines on so many columns (None: as wide as it gets)."""
+        ...
+
+    def spoken(self, result: Any) -> Iterable[str]:
+        """Its facts in words, one a line."""
+        ...
 
 
-def _show_paragraphs(table: Table) -> None:
-    """One paragraph a row: each cell behind its column's name, those that are empty left out."""
-    from rich.text import Text
+def _view(name: str) -> View | None:
+    match name:
+        case "explain":
+            from votesync_cli import views_explain as explain
 
-    width, terminal = shutil.get_terminal_size().columns, console(sys.stdout)
-    for row in table.rows:
-        lines = [Text()]
-        told = ((name, cell) for name, cell in zip(table.columns, row, strict=True) if cell not in {"", "-"})
-        for name, cell in told:
-            item = Text.assemble((name.upper(), STYLES["dim"]), " ", (cell, _cell_style(cell)))
-            if lines[-1] and len(lines[-1]) + len(GAP) + len(item) > width:
-                lines.append(Text(GAP))
-            elif lines[-1]:
-                lines[-1].append(GAP)
-            lines[-1].append_text(item)
-        for line in lines:
-            terminal.print(line)
+            return explain
+        case "timeline":
+            from votesync_cli import views_timeline as timeline
 
+            return timeline
+        case "top":
+            from votesync_cli import views_top as top
 
-_WELL = frozenset({"healthy", "leader", "ok", "PASS"})
-_ILL = frozenset({"unhealthy", "dead", "unreachable", "MISSING", "FAIL", "recovering", "candidate"})
-_FAINT = frozenset({"-", "absent", "NOT CHECKED"})
+            return top
+        case _:
+            return None
 
 
-def _cell_style(cell: str) -> str:
-    """Words that mean the same in every table look the same."""
-    if cell in _WELL:
-        return STYLES["good"]
-    if cell in _ILL or cell.startswith("exited ("):
-        return STYLES["bad"]
-    return STYLES["dim"] if cell in _FAINT else ""
-
-
-def console(stream: TextIO) -> Console:
+def console(stream: TextIO, *, color: bool = True) -> Console:
     """A rich console that adds nothing of its own."""
     from rich.console import Console
 
-    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    system: Literal["auto"] | None = "auto" if color else None
+    return Console(file=stream, color_system=system, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class Paper:
     """Where the lines of a growing table go: a terminal, with colours and a width, or whatever stdout is, whole."""
 
-    def __init__(self, stream: TextIO, *, color: bool, plain: bool) -> None:
+    def __init__(self, stream: TextIO, *, color: bool) -> None:
         self._stream = stream
-        self._terminal = stream.isatty() and not plain
+        self._terminal = stream.isatty()
         self._console = console(stream) if self._terminal and color else None
-        self.symbols: Symbols = ASCII if plain else symbols_for(stream.encoding)
+        self.symbols: Symbols = symbols_for(stream.encoding)
 
     @property
     def width(self) -> int | None:
@@ -140,14 +141,53 @@ class Paper:
         Raises: BrokenPipeError where nobody reads any more.
         """
         if self._console is None:
-            text = "".join("".join(part for part, _ in line).rstrip() + "\n" for line in lines)
-            self._stream.write(text)
+            self.say("".join(part for part, _ in line).rstrip() for line in lines)
         else:
             from rich.text import Text
 
             for line in lines:
                 self._console.print(Text.assemble(*((part, STYLES[style]) for part, style in line)), overflow="ignore")
         self._stream.flush()
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Print lines of text as they are.
+
+        Raises: BrokenPipeError.
+        """
+        self._stream.write("".join(line + "\n" for line in lines))
+        self._stream.flush()
+
+
+def live(look: Look) -> Screen | Teller:
+    """Where pictures that replace one another go: the whole terminal, or sentences where nothing may be drawn over."""
+    return Screen(color=look.color) if look.redraw else Teller(Paper(sys.stdout, color=False))
+
+
+class Teller:
+    """The first board in words, then what changes, one line an event."""
+
+    def __init__(self, paper: Paper, zone: tzinfo | None = None) -> None:
+        self._paper = paper
+        self._zone = zone
+        self._before: Board | None = None
+
+    def __enter__(self) -> Teller:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing was taken, so nothing is given back."""
+
+    def show(self, board: Board) -> None:
+        """Say what is new of it."""
+        from votesync_cli import views_top
+
+        before, self._before = self._before, board
+        told = views_top.spoken(board, self._zone) if before is None else views_top.changes(before, board, self._zone)
+        self._paper.say(told)
+
+    def is_left(self) -> bool:
+        """Never: Ctrl-C ends it, keys are not taken."""
+        return False
 
 
 class Screen:
@@ -156,10 +196,9 @@ class Screen:
     def __init__(self, *, color: bool) -> None:
         from rich.live import Live
 
-        self._color = color
         self._symbols = symbols_for(sys.stdout.encoding)
-        live = Live(console=console(sys.stdout), screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-        self._live = live
+        shown = console(sys.stdout, color=color)
+        self._live = Live(console=shown, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
         self._keys: list[Any] | None = None
 
     def __enter__(self) -> Screen:
@@ -192,7 +231,7 @@ class Screen:
         text = Text(no_wrap=True, overflow="crop")
         for number, line in enumerate(lines):
             for part, style in (*line, ("\n" if number + 1 < len(lines) else "", "")):
-                text.append(part, STYLES[style] if self._color else "")
+                text.append(part, STYLES[style])
         self._live.update(text, refresh=True)
 
     def is_left(self) -> bool:
@@ -216,7 +255,3 @@ def reader_is_gone(stream: TextIO) -> bool:
     except (OSError, ValueError, AttributeError):  # no descriptor, or no poll here: the next write will tell
         return False
 
-
-def wants_color(chosen: bool) -> bool:
-    """Whether colours are wanted: not with --no-color, NO_COLOR or a terminal that has none."""
-    return chosen and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -17,9 +17,8 @@ class LiveTable:
         from rich.live import Live
 
         self._seconds = seconds
-        self._color = color
         self._symbols = symbols_for(sys.stderr.encoding)
-        shown = console(sys.stderr)
+        shown = console(sys.stderr, color=color)
         shown.soft_wrap = False
         self._live = Live(console=shown, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
 
@@ -36,11 +35,8 @@ class LiveTable:
 
         head, *rows = moment.table().to_text().splitlines()
         text = Text(no_wrap=True, overflow="crop")
-        text.append(head + "\n", self._style("head"))
+        text.append(head + "\n", STYLES["head"])
         text.append("\n".join(rows) + "\n")
-        text.append(sparkline(moment.rates, self._symbols), self._style("yes"))
-        text.append(f"\n{moment.sentence()}  of {self._seconds:g} s", self._style("dim"))
+        text.append(sparkline(moment.rates, self._symbols), STYLES["yes"])
+        text.append(f"\n{moment.sentence()}  of {self._seconds:g} s", STYLES["dim"])
         self._live.update(text, refresh=True)
-
-    def _style(self, name: str) -> str:
-        return STYLES[name] if self._color else ""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from votesync_cli.explain import Explanation, Step
 from votesync_cli.explain_waits import Wait
 from votesync_cli.views_text import UNICODE, Line, Symbols, duration
+from votesync_cli.views_text import spoken as in_words
 
 _STYLES = {
     "sent": "event", "proposed": "head", "vote": "yes", "decided": "good", "granted": "event", "wrote": "leader",
@@ -18,7 +19,7 @@ _NARROW = 40
 _BAR = 24
 
 
-def lines(answer: Explanation, width: int | None, symbols: Symbols = UNICODE) -> Iterator[Line]:
+def page(answer: Explanation, width: int | None, symbols: Symbols = UNICODE) -> Iterator[Line]:
     """All of it; sentences are wrapped to the width (None: each on one line)."""
     for sentence in answer.why:
         yield from ([(text, "")] for text in _wrap(sentence, width, 0))
@@ -39,6 +40,24 @@ def lines(answer: Explanation, width: int | None, symbols: Symbols = UNICODE) ->
     for sentence in answer.missing:
         yield []
         yield from ([(text, "note")] for text in _wrap(sentence, width, 0))
+
+
+def spoken(answer: Explanation) -> Iterator[str]:
+    """The same in words, one fact a line."""
+    yield from map(in_words, answer.why)
+    if answer.place is not None and answer.place.block is not None:
+        block = answer.place.block
+        yield f"line {block.line}: Container {block.node}"
+        yield f"line {block.line + 1}: Mensagem: {block.body}"
+    for step in answer.steps:
+        about = "" if step.sure else "about "
+        when = in_words(f"after {about}{duration(step.t - answer.zero)}")
+        yield f"{when}, {_WORDS.get(step.kind, step.kind)}: {in_words(step.text)}"
+    if len(answer.waits) > 1:
+        for wait in answer.waits:
+            most = ", longest of all," if wait == answer.longest else ""
+            yield in_words(f"waited {duration(wait.us)}{most} {wait.text}")
+    yield from map(in_words, answer.missing)
 
 
 def _step(answer: Explanation, step: Step, width: int | None, symbols: Symbols) -> Iterator[Line]:

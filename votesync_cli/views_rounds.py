@@ -22,9 +22,11 @@ from votesync_cli.views_text import (
     count,
     duration,
     fold,
+    listed,
     message_time,
     mood,
     sentence,
+    spoken,
 )
 from votesync_cli.votes_model import KINDS, Happening, Item, RoundView, VoteView
 
@@ -250,18 +252,9 @@ class RoundTable:
             return "-".rjust(16 if shape.range else 7)
         return f"{view.start}+{view.size}".ljust(16) if shape.range else count(view.size).rjust(7)
 
-    def _notes(self, view: RoundView, shape: Shape) -> str:
-        notes = []
-        if view.state == "replaced":
-            notes.append("not decided: another round took its place")
-        elif view.state == "decided":
-            notes.append("decided, not known to be written")
-        elif view.state == "open":
-            notes.append("proposed, not known to be decided")
-        elif view.leader is None:
-            notes.append(f"its proposal is in no log; node {view.finisher} saw it written in term {view.finished_term}")
-        elif view.inherited:
-            notes.append(f"completed by node {view.finisher} in term {view.finished_term}")
+    @staticmethod
+    def _notes(view: RoundView, shape: Shape) -> str:
+        notes = endings(view)
         if shape.votes != "full":
             notes += [f"node {node} says no: {vote.reason}" for node, vote in sorted(view.votes.items()) if vote.kind == "no"]
         if view.attempts > 1:
@@ -277,6 +270,44 @@ class RoundTable:
         if self.width is None:
             return [text]
         return textwrap.wrap(text, max(20, self.width - used)) or [text]
+
+
+def endings(view: RoundView) -> list[str]:
+    """How a round ended, where it is not as it should be."""
+    match view.state:
+        case "replaced":
+            return ["not decided: another round took its place"]
+        case "decided":
+            return ["decided, not known to be written"]
+        case "open":
+            return ["proposed, not known to be decided"]
+        case _ if view.leader is None:
+            return [f"its proposal is in no log; node {view.finisher} saw it written in term {view.finished_term}"]
+        case _:
+            return [f"completed by node {view.finisher} in term {view.finished_term}"] if view.inherited else []
+
+
+def spoken_round(view: RoundView, zone: tzinfo | None = None) -> str:
+    """A round in words: who proposed what, who voted how, who wrote it."""
+    who = f"node {view.leader} proposed" if view.leader is not None else "proposed"
+    gathered = ", ".join(f"{got.many} of node {node}" for node, got in sorted(view.messages.items()))
+    told = [f"{who} {count(view.count)} messages" + (f" ({gathered})" if gathered else "")]
+    for kind in KINDS:
+        nodes = sorted(node for node, vote in view.votes.items() if vote.kind == kind)
+        if nodes and kind == "no":
+            told += [f"no of node {node}, {view.votes[node].reason}" for node in nodes]
+        elif nodes:
+            told.append(f"{kind} of node{'s' if len(nodes) > 1 else ''} {listed(nodes)}")
+    if view.quorum_us is not None:
+        told.append(f"majority after {duration(view.quorum_us)}")
+    if view.turns:
+        names = [f"{t.writer}" + (f" in the place of {t.owner}" if t.stand_in is not None else "") for t in view.turns]
+        told.append(f"written by node {' then node '.join(names)}" + (f" and {view.unlisted} more" if view.unlisted else ""))
+    if view.start is not None and view.end is not None:
+        told.append(f"bytes {view.start:,} to {view.end:,}")
+    told += [f"{view.attempts} grants"] if view.attempts > 1 else []
+    term = "" if view.term is None else f", term {view.term}"
+    return spoken(f"{clock(view.ts, zone)[:8]} round {view.round}{term}: {'; '.join([*told, *endings(view)])}")
 
 
 def _joined(cells: Sequence[Line]) -> Line:

@@ -29,13 +29,13 @@ def scroll(picture: Timeline, symbols: Symbols, *, color: bool) -> None:
     keys = termios.tcgetattr(sys.stdin)
     tty.setcbreak(sys.stdin)
     try:
-        with Live(console=console(sys.stdout), screen=True, auto_refresh=False) as live:
-            _loop(live, picture, symbols, color=color)
+        with Live(console=console(sys.stdout, color=color), screen=True, auto_refresh=False) as live:
+            _loop(live, picture, symbols)
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, keys)
 
 
-def _loop(live: object, picture: Timeline, symbols: Symbols, *, color: bool) -> None:
+def _loop(live: object, picture: Timeline, symbols: Symbols) -> None:
     size, head, rows, seen = (0, 0), [], [], Scroll(0, 1)
     key = ""
     while key != "q":
@@ -48,7 +48,7 @@ def _loop(live: object, picture: Timeline, symbols: Symbols, *, color: bool) -> 
             seen = _scroll_of(rows, max(1, size[1] - len(head) - 1)).to(int(share * len(rows)))
             key = " redraw"
         if key:
-            _draw(live, head, rows, seen, size[0], color=color)
+            _draw(live, head, rows, seen, size[0])
         key = _key(0.25)
         seen = seen.press(key)
 
@@ -58,7 +58,7 @@ def _scroll_of(rows: list[Row], height: int) -> Scroll:
     return Scroll(len(rows), height, rounds, [place for place, row in enumerate(rows) if row.violated])
 
 
-def _draw(live: object, head: list[Line], rows: list[Row], seen: Scroll, width: int, *, color: bool) -> None:
+def _draw(live: object, head: list[Line], rows: list[Row], seen: Scroll, width: int) -> None:
     from rich.live import Live
     from rich.text import Text
 
@@ -68,7 +68,7 @@ def _draw(live: object, head: list[Line], rows: list[Row], seen: Scroll, width: 
     text = Text(no_wrap=True, overflow="crop")
     for line in (*lines, *([[]] * (seen.height - (seen.bottom - seen.top)))):
         for part, style in (*line, ("\n", "")):
-            text.append(part, STYLES[style] if color else "")
+            text.append(part, STYLES[style])
     text.append(foot[:width].ljust(width), "reverse")
     live.update(text, refresh=True)
 

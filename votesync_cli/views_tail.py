@@ -1,31 +1,89 @@
-"""The growing table of `tail`: header, rows, happenings, and the header again when it has scrolled away."""
+"""What `tail` prints: a growing table (header, rows, happenings, the header again when it has scrolled away), or sentences."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
-from votesync_cli.views_rounds import RoundTable
-from votesync_cli.views_text import Line, likeness
+from votesync_cli.views import Look, Paper
+from votesync_cli.views_rounds import RoundTable, spoken_round
+from votesync_cli.views_text import Line, clock, fold, likeness, sentence, spoken
 from votesync_cli.votes_model import Happening, Item
 
 if TYPE_CHECKING:
     from votesync_cli.sampling import Sampler
-    from votesync_cli.views import Paper
+
+
+class News:
+    """Tells what is news. Happenings that are hardly that are left out unless `asked` names them."""
+
+    def __init__(self, asked: frozenset[str]) -> None:
+        self._asked = asked
+        self._said: set[tuple[Any, ...]] = set()
+
+    def __call__(self, item: Item) -> bool:
+        """Whether to print it: not what is hardly news, nor what a node says again before the next round."""
+        if not isinstance(item, Happening):
+            self._said.clear()
+            return True
+        if item.event not in self._asked and item.is_minor:
+            return False
+        key = (*likeness(item), item.node)
+        again = key in self._said
+        self._said.add(key)
+        return not again
+
+
+def output(look: Look, nodes: tuple[int, ...], asked: frozenset[str]) -> SpokenOutput | TableOutput:
+    """What prints on stdout as it is wanted."""
+    paper = Paper(sys.stdout, color=look.color)
+    return SpokenOutput(paper, asked) if look.plain else TableOutput(paper, nodes, asked)
+
+
+class SpokenOutput:
+    """Prints items in words, one a line."""
+
+    def __init__(self, paper: Paper, asked: frozenset[str], zone: tzinfo | None = None) -> None:
+        self._paper = paper
+        self._is_news = News(asked)
+        self._zone = zone
+
+    def items(self, items: Sequence[Item]) -> None:
+        """Print rounds and what happened between them.
+
+        Raises: BrokenPipeError.
+        """
+        between: list[Happening] = []
+        for item in filter(self._is_news, items):
+            if isinstance(item, Happening):
+                between.append(item)
+            else:
+                self._happened(between)
+                between = []
+                self._paper.say([spoken_round(item, self._zone)])
+        self._happened(between)
+
+    def sampled(self, sampler: Sampler) -> None:
+        """Print that not every round is told, and how many there are."""
+        shown = f"telling 1 of {sampler.every}" if sampler.every > 1 else "telling all again"
+        self._paper.say([f"{round(sampler.rate):,} rounds a second, {shown}"])
+
+    def _happened(self, items: Sequence[Happening]) -> None:
+        self._paper.say(f"{clock(one.happening.ts, self._zone)[:8]} {spoken(sentence(one))}" for one in fold(items))
 
 
 class TableOutput:
-    """Prints items on `paper`. Happenings that are hardly news are left out unless `asked` names them."""
+    """Prints items on `paper`."""
 
     def __init__(self, paper: Paper, nodes: tuple[int, ...], asked: frozenset[str], zone: tzinfo | None = None) -> None:
         self._paper = paper
         self._nodes = nodes
-        self._asked = asked
+        self._is_news = News(asked)
         self._zone = zone
         self._table: RoundTable | None = None
         self._lines = 0
-        self._said: set[tuple[Any, ...]] = set()
 
     def items(self, items: Sequence[Item]) -> None:
         """Print rows and what stands between them.
@@ -38,18 +96,6 @@ class TableOutput:
     def sampled(self, sampler: Sampler) -> None:
         """Print that not every round is shown, and how many there are."""
         self._print([self._fitting_table().sampled(sampler.rate, sampler.every)])
-
-    def _is_news(self, item: Item) -> bool:
-        """Whether to print it: not what is hardly news, nor what a node says again before the next round."""
-        if not isinstance(item, Happening):
-            self._said.clear()
-            return True
-        if item.event not in self._asked and item.is_minor:
-            return False
-        key = (*likeness(item), item.node)
-        again = key in self._said
-        self._said.add(key)
-        return not again
 
     def _fitting_table(self) -> RoundTable:
         """The layout for the terminal as it is now; a new one begins with its header."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -93,6 +94,52 @@ def sparkline(values: Sequence[float], symbols: Symbols = UNICODE) -> str:
     top = max(values, default=0.0)
     steps = len(symbols.bars) - 1
     return "".join(symbols.bars[round(value / top * steps) if top > 0 else 0] for value in values)
+
+
+def fold_line(line: Line, width: int | None, indent: int) -> list[Line]:
+    """A line with its styles on as many lines as it needs, broken at blanks; what goes on is indented."""
+    if width is None or sum(len(text) for text, _ in line) <= width:
+        return [line]
+    left = [(sign, style) for text, style in line for sign in text]
+    lines: list[Line] = []
+    lead = 0
+    while len(left) > width - lead:
+        most = max(1, width - lead)
+        cut = next((place for place in range(most, most // 2, -1) if left[place][0] == " "), most)
+        lines.append([(" " * lead, ""), *left[:cut]])
+        while cut < len(left) and left[cut][0] == " ":
+            cut += 1
+        left, lead = left[cut:], indent
+    return [*lines, [(" " * lead, ""), *left]] if left else lines
+
+
+# --- in words alone, as `--plain` says it ---
+
+_UNITS = {
+    "µs": "microsecond", "us": "microsecond", "ms": "millisecond", "s": "second", "min": "minute", "MB": "megabyte",
+}  # fmt: skip
+_AMOUNT = re.compile(r"(?<![\w.,+:-])(\d[\d,]*(?:\.\d+)?) ?(µs|us|ms|s|min|MB)(?!\w|:\d)")
+_READ = (
+    (re.compile(r" ?± ?"), " plus or minus "),
+    (re.compile(r" ?(?:→|->) ?"), " then "),
+    (re.compile(r" ?(?:↔|<->) ?"), " and back "),
+    (re.compile(r" ?…"), " and more"),
+    (re.compile(r" #(\d)"), r" number \1"),
+    (re.compile(r"\b(rounds|messages|megabytes?)/s\b"), r"\1 a second"),
+    (re.compile(r" {2,}"), ", "),
+)
+
+
+def spoken(text: str) -> str:
+    """A sentence as it can be read out: units in full, no signs. Not for what is quoted."""
+    text = _AMOUNT.sub(_amount, text)
+    for sign, words in _READ:
+        text = sign.sub(words, text)
+    return text
+
+
+def _amount(match: re.Match[str]) -> str:
+    return f"{match[1]} {_UNITS[match[2]]}{'' if match[1] == '1' else 's'}"
 
 
 # --- happenings ---

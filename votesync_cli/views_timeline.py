@@ -5,16 +5,19 @@ A round is at most a few lines: its ballot, its decision with the votes that mad
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from votesync_cli.timeline import Arrow, Bar, Mark, Timeline
-from votesync_cli.views_text import ASCII, UNICODE, Line, Symbols, duration, listed
+from votesync_cli.views_text import ASCII, UNICODE, Line, Span, Symbols, duration, listed
+from votesync_cli.views_text import spoken as in_words
 
 _LEFT = 18
-_LEAST_TEXT, _WIDEST, _NARROWEST = 24, 8, 2
+_LEAST_TEXT, _WIDEST, _NARROWEST = 40, 8, 2
+_SHORTEST = 12
 _TOLD_BY_ROWS = frozenset({"vote", "turn", "grant", "ballot", "voted", "follow", "peer_up"})
 
 
@@ -45,6 +48,12 @@ class Signs:
         marks = f"{self.ballot} ballot  {self.vote} vote  {self.late} late vote  {self.decided} decided  {self.holds} writes"
         return f"{marks}  {self.written} written  {self.star} leads  {self.cross} trouble  {self.fault} fault"
 
+    def legend_lines(self, width: int | None) -> list[str]:
+        """The legend on as many lines as it needs; a mark stays beside its word."""
+        marks = self.legend.replace("  ", "\n").replace(" ", "\0").replace("\n", " ")
+        lines = [marks] if width is None else textwrap.wrap(marks, max(1, width - 10))
+        return [line.replace(" ", "  ").replace("\0", " ") for line in lines]
+
 
 PLAIN = Signs("|", "#", ":", " ", "-", "<", ">", "B", "v", "~", "D", "#", "W", "*", "x", "o")
 
@@ -73,6 +82,21 @@ class _Item(NamedTuple):
     violated: bool = False
 
 
+def page(picture: Timeline, width: int | None, symbols: Symbols = UNICODE) -> Iterator[Line]:
+    """The whole diagram."""
+    return Drawing(width, symbols).lines(picture)
+
+
+def spoken(picture: Timeline) -> Iterator[str]:
+    """What happens, in words, one fact a line."""
+    yield from map(in_words, picture.notes)
+    for item in Drawing(None).items(picture):
+        lane = picture.lanes[item.lane] if item.lane >= 0 else "violation of"
+        who = "" if item.text.startswith(f"{lane} ") else f"{lane}: "
+        about = f", round {item.round}" if item.round is not None else ""
+        yield in_words(f"at {item.t / 1e6:.4f} s{about}: {who}{item.text}")
+
+
 class Drawing:
     """How a diagram looks on `width` columns (None: as wide as it gets)."""
 
@@ -93,16 +117,25 @@ class Drawing:
         names = "".join(self._name(lane).center(self._cell)[: self._cell] for lane in picture.lanes)
         head = f"{'seconds':>10}  {'round':<6}{names}"
         notes: list[Line] = [[(note, "note")] for note in picture.notes]
-        return [*notes, self._cut([(self._signs.legend, "dim")]), self._cut([(head, "head")])]
+        legend: list[Line] = [[(text, "dim")] for text in self._signs.legend_lines(self._width)]
+        return [*notes, *legend, self._cut([(head.rstrip(), "head")])]
 
     def rows(self, picture: Timeline) -> list[Row]:
         """A line for each thing that happens."""
         self._fit(len(picture.lanes))
-        items = sorted(self._items(picture), key=lambda item: (item.t, item.order))
         state = _Lanes(picture)
-        return [Row(self._line(item, state), item.round if item.begins else None, item.violated) for item in items]
+        rows: list[Row] = []
+        for item in self.items(picture):
+            first, *more = self._lines(item, state)
+            rows.append(Row(first, item.round if item.begins else None, item.violated))
+            rows += [Row(line) for line in more]
+        return rows
 
     # --- what there is to say ---
+
+    def items(self, picture: Timeline) -> list[_Item]:
+        """All of it, in the order of time."""
+        return sorted(self._items(picture), key=lambda item: (item.t, item.order))
 
     def _items(self, picture: Timeline) -> Iterator[_Item]:
         ways: dict[tuple[str, int | None], list[Arrow]] = defaultdict(list)
@@ -184,24 +217,40 @@ class Drawing:
 
     def _name(self, lane: str) -> str:
         kind, _, name = lane.partition(" ")
-        return lane if self._cell >= len(lane) + 1 else kind[0] + name
+        return lane if self._cell >= len(lane) + 1 else kind[0] + name if self._cell > 2 or len(name) > 1 else name
 
-    def _line(self, item: _Item, state: _Lanes) -> Line:
+    def _lines(self, item: _Item, state: _Lanes) -> Iterator[Line]:
         when = f"{item.t / 1e6:>10.4f}  "
         about = f"r{item.round}" if item.round is not None else ""
         text = item.text.replace("→", self._symbols.arrow).replace("…", self._symbols.more).replace("µ", self._symbols.micro)
         if item.lane < 0:
-            wide = self._cell * state.count
-            return self._cut([(when, "dim"), (f"{about:<6}", "dim"), (self._signs.cross * wide + " ", "bad"), (text, "bad")])
-        return self._cut([(when, "dim"), (f"{about:<6}", "number"), *self._lanes(item, state), (" " + text, item.style)])
+            lanes: Sequence[Span] = [(self._signs.cross * self._cell * state.count, "bad")]
+            style = "bad"
+        else:
+            lanes, style = self._lanes(item, state), item.style
+        used = _LEFT + self._cell * state.count + 1
+        first, *more = self._folded(text, None if self._width is None else max(_SHORTEST, self._width - used))
+        yield self._cut([(when, "dim"), (f"{about:<6}", "number"), *lanes, (" " + first, style)])
+        for part in more:
+            yield self._cut([(" " * _LEFT, ""), ("".join(self._bare(item.t, state)), "dim"), (" " + part, style)])
 
-    def _lanes(self, item: _Item, state: _Lanes) -> Sequence[tuple[str, str]]:
+    @staticmethod
+    def _folded(text: str, width: int | None) -> list[str]:
+        return [text] if width is None else textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+
+    def _bare(self, t: int, state: _Lanes) -> list[str]:
+        """The columns, when nothing happens but what goes on."""
+        signs = self._signs
+        bases = {"held": signs.held, "down": signs.down, "fault": signs.fault, "": signs.lane}
+        row = [" "] * (self._cell * state.count)
+        for lane in range(state.count):
+            row[lane * self._cell + self._cell // 2] = bases[state.at(lane, t)]
+        return row
+
+    def _lanes(self, item: _Item, state: _Lanes) -> Sequence[Span]:
         """The columns: what goes on in each, and the line that joins those that have to do with one another."""
         signs, cell, half = self._signs, self._cell, self._cell // 2
-        bases = {"held": signs.held, "down": signs.down, "fault": signs.fault, "": signs.lane}
-        row = [" "] * (cell * state.count)
-        for lane in range(state.count):
-            row[lane * cell + half] = bases[state.at(lane, item.t)]
+        row = self._bare(item.t, state)
         ends = [lane for lane in item.others if lane != item.lane]
         if ends:
             low, high = min([item.lane, *ends]) * cell + half, max([item.lane, *ends]) * cell + half

@@ -126,18 +126,22 @@ def test_on_a_terminal_it_scrolls_until_q(run: Path) -> None:
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "12", "PYTHONPATH": str(ROOT)}
     environment.pop("NO_COLOR", None)
     command = [sys.executable, "-m", "votesync_cli", "timeline", "--run", str(run)]
-    with subprocess.Popen(command, stdin=following, stdout=following, stderr=following, env=environment) as process:
-        os.close(following)
-        seen = _read_until(leading, b"9 of")
+    process = subprocess.Popen(command, stdin=following, stdout=following, stderr=following, env=environment)
+    os.close(following)
+    try:
+        seen = _read_until(leading, b" of ")
         assert b"\x1b[?1049h" in seen  # another screen, so that what was there before comes back
         os.write(leading, b"n")
-        assert b"r2" in _read_until(leading, b"of")
+        assert b"r2" in _read_until(leading, b" of ")
         os.write(leading, b"G")
-        assert b"r6" in _read_until(leading, b"35 of 35")
+        assert b"r6" in _read_until(leading, b"all in the file, up to byte 772")
         os.write(leading, b"q")
         seen = _read_until(leading, b"\x1b[?1049l")
         assert process.wait(30) == 0
-    os.close(leading)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leading)
 
 
 def _read_until(descriptor: int, wanted: bytes) -> bytes:

@@ -96,9 +96,10 @@ def test_the_result_as_text() -> None:
         "30 messages/s acknowledged: 5 clients, one in flight each, 16 bytes, 2 s, 5 nodes, writer turns.\n"
         "latency  p50 850us  p90 1.50ms  p99 4.00ms  p99.9 4.00ms  max 4.10ms\n"
         "\n"
-        "up to  1.00ms           40   66.7%  ########################################\n"
-        "up to  2.00ms           15   25.0%  ###############\n"
-        "up to  5.00ms            5    8.3%  #####"
+        " UP TO  MESSAGES  SHARE\n"
+        "1.00ms        40  66.7%  @@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\n"
+        "2.00ms        15  25.0%  @@@@@@@@@@@@@@@\n"
+        "5.00ms         5   8.3%  @@@@@"
     )
 
 

@@ -13,9 +13,9 @@ from tests.unit.votelog_maker import EPOCH, LogMaker
 from votesync_cli.board import MISSED_OF, SECONDS, WINDOW, Board, Meter, board, who
 from votesync_cli.results import NodeStatus
 from votesync_cli.views_text import ASCII
-from votesync_cli.views_top import Picture
+from votesync_cli.views_top import Picture, changes, spoken
 from votesync_cli.votes import VoteStream
-from votesync_cli.votes_model import Gathered, RoundView, VoteView
+from votesync_cli.votes_model import Gathered, Happening, RoundView, VoteView
 
 
 def a_round(index: int, ts: float, us: int = 1000, **votes: str) -> RoundView:
@@ -158,3 +158,37 @@ def test_the_picture_in_ascii() -> None:
 def test_the_picture_leaves_out_old_events_where_there_is_no_room() -> None:
     tall, short = (len(Picture(100, zone=UTC).lines(a_board(), height)) for height in (60, 10))
     assert short < tall
+
+
+@pytest.mark.parametrize(("nodes", "height"), [(3, 24), (5, 24), (7, 24)])
+def test_on_80_by_24_the_last_events_are_seen(nodes: int, height: int) -> None:
+    maker = LogMaker(nodes)
+    maker.elect(1)
+    maker.burst(3)
+    meter, stream = Meter(), VoteStream(range(nodes))
+    for event in maker.merged():
+        stream.feed(event)
+    meter.take(stream.close())
+    links = {str(peer): {"connected": True, "lag": 0} for peer in range(nodes)}
+    said = tuple(status(node, peers={p: link for p, link in links.items() if p != str(node)}) for node in range(nodes))
+    picture = Picture(80, zone=UTC).lines(board("demo", said, meter, EPOCH + 2), height)
+    shown = ["".join(text for text, _ in line) for line in picture]
+    assert len(shown) <= height
+    assert any(line.startswith("events") for line in shown)
+    assert any("leads term" in line for line in shown[-4:])
+    assert any(line.startswith("links") for line in shown)
+
+
+def test_what_plain_says_of_it() -> None:
+    snapshot.check("top_plain", "\n".join(spoken(a_board(), UTC)) + "\n")
+
+
+def test_plain_says_only_what_has_changed() -> None:
+    before = a_board()
+    assert list(changes(before, before, UTC)) == []
+    healthy = tuple(replace(node, healthy=True, why="") for node in before.nodes)
+    assert [line.split(":")[0] for line in changes(before, replace(before, nodes=healthy), UTC)] == ["node 2"]
+    later = replace(before, happenings=(*before.happenings, Happening("step_down", 1, 3, EPOCH + 3, {"reason": "asked"})))
+    assert list(changes(before, later, UTC)) == ["22:13:23 node 1 steps down: asked"]
+    assert list(changes(before, replace(before, leader=None), UTC)) == ["no node leads"]
+    assert list(changes(before, replace(before, faults=()), UTC)) == ["faults: none"]

@@ -114,7 +114,8 @@ def test_a_good_run_leaves_no_doubt() -> None:
     [((), (), "PASS", 0), (("lost",), ("few",), "FAIL", 1), ((), ("few",), "INCONCLUSIVE", 3)],
 )
 def test_the_verdict(wrong: tuple[str, ...], doubts: tuple[str, ...], verdict: str, code: int) -> None:
-    result = ChaosResult(5, 60.0, (DEED,), FACTS, wrong, doubts, "the report", ("0.000 s chaos",) if wrong else (), Path("r"))
+    line = ("0.000 s chaos",) if wrong else ()
+    result = ChaosResult(5, 60.0, (DEED,), FACTS, wrong, doubts, ("the report",), line, Path("r"))
     assert result.exit_code == code
     assert result.to_text().splitlines()[-1].startswith(f"{verdict}: seed 5")
     assert list(result.to_json())[-1]["verdict"] == verdict

@@ -12,7 +12,7 @@ from votesync_cli.blocks import Neighbourhood, Wanted, find
 from votesync_cli.explain import Explanation, explain
 from votesync_cli.recorded import recorded
 from votesync_cli.stories import stories
-from votesync_cli.views_explain import lines
+from votesync_cli.views_explain import page, spoken
 from votesync_cli.views_text import ASCII, UNICODE, Symbols
 
 
@@ -28,7 +28,7 @@ def answer(maker: RunMaker, wanted: Wanted) -> Explanation:
 
 
 def text(told: Explanation, width: int | None, symbols: Symbols = UNICODE) -> str:
-    return "\n".join("".join(part for part, _ in line).rstrip() for line in lines(told, width, symbols)) + "\n"
+    return "\n".join("".join(part for part, _ in line).rstrip() for line in page(told, width, symbols)) + "\n"
 
 
 def place(maker: RunMaker, wanted: Wanted) -> Neighbourhood:
@@ -153,3 +153,9 @@ def test_how_it_looks_in_ascii() -> None:
     shown = text(answer(story(), Wanted(line=8)), None, ASCII)
     assert shown.isascii()
     snapshot.check("explain_ascii", shown)
+
+
+def test_what_plain_says() -> None:
+    shown = "\n".join(spoken(answer(story(), Wanted(message=("3", 2))))) + "\n"
+    assert shown.isascii()
+    snapshot.check("explain_plain", shown)

@@ -43,7 +43,7 @@ def test_all_of_the_past_or_none_of_it() -> None:
 
 def printed(nodes: int, *batches: list[Item], asked: frozenset[str] = frozenset()) -> str:
     stream = io.StringIO()
-    output = TableOutput(Paper(stream, color=False, plain=True), tuple(range(nodes)), asked, UTC)
+    output = TableOutput(Paper(stream, color=False), tuple(range(nodes)), asked, UTC)
     for batch in batches:
         output.items(batch)
     return stream.getvalue()

@@ -20,7 +20,7 @@ from votesync_cli.timeline_shiviz import shiviz
 from votesync_cli.timeline_svg import svg
 from votesync_cli.timeline_verdict import failures, lines_of, mark, offsets_of
 from votesync_cli.views_text import ASCII, UNICODE, Symbols
-from votesync_cli.views_timeline import Drawing
+from votesync_cli.views_timeline import Drawing, spoken
 
 
 def drawn(maker: RunMaker | None = None, choice: Choice = EVERYTHING) -> Timeline:
@@ -254,6 +254,12 @@ def test_how_it_looks_in_ascii_with_clients() -> None:
     shown = text(drawn(choice=Choice(2, 3, clients=True)), None, ASCII)
     assert shown.isascii()
     snapshot.check("timeline_ascii", shown)
+
+
+def test_what_plain_says() -> None:
+    shown = "\n".join(spoken(drawn())) + "\n"
+    assert shown.isascii()
+    snapshot.check("timeline_plain", shown)
 
 
 def test_keys_move_about_and_never_beyond_the_ends() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from datetime import UTC
 
@@ -9,7 +10,9 @@ import pytest
 
 from tests.unit import snapshot
 from tests.unit.votelog_maker import EPOCH, LogMaker
+from votesync_cli.views import Paper
 from votesync_cli.views_rounds import SHAPES, RoundTable
+from votesync_cli.views_tail import SpokenOutput
 from votesync_cli.views_text import (
     ASCII,
     UNICODE,
@@ -77,7 +80,14 @@ def test_without_a_width_nothing_is_left_out() -> None:
     assert f"{view.start}+{view.size}" in row
 
 
-def test_plain_ascii_tells_the_same() -> None:
+def test_what_plain_says() -> None:
+    stream = io.StringIO()
+    SpokenOutput(Paper(stream, color=False), frozenset(), UTC).items(story())
+    assert stream.getvalue().isascii()
+    snapshot.check("tail_plain", stream.getvalue())
+
+
+def test_ascii_tells_the_same() -> None:
     text = table(80, symbols=ASCII)
     assert text.isascii()
     snapshot.check("tail_80_ascii", text)

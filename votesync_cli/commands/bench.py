@@ -103,15 +103,14 @@ class _Load:
 
 
 def _watch(load: _Load, project: ComposeProject, plan: LoadPlan, common: Common) -> None:
-    """Show how it goes until the load has ended; nothing off a terminal."""
-    if common.json or not sys.stderr.isatty():
+    """Show how it goes until the load has ended; nothing off a terminal, or where nothing may be drawn over."""
+    if common.json or not common.redraw or not sys.stderr.isatty():
         load.thread.join()
         return
-    from votesync_cli.views import wants_color
     from votesync_cli.views_bench import LiveTable
 
     meter, began = FileMeter([node.id for node in project.nodes]), time.monotonic()
-    with _growth(project.shared_dir / "output.txt") as grow, LiveTable(plan.seconds, color=wants_color(common.color)) as live:
+    with _growth(project.shared_dir / "output.txt") as grow, LiveTable(plan.seconds, color=common.color) as live:
         while load.thread.is_alive():
             load.thread.join(_LOOK)
             live.show(_moment(meter, grow, began))

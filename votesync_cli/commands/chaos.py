@@ -144,7 +144,7 @@ def _judged(
     deeds = tuple(sorted(run.deeds, key=lambda deed: deed.number))
     stuck = [f"{name} could not be started again: {why}" for name, why in run.not_started.items()]
     doubts = (*stuck, *doubts_of(deeds, facts, judge.unchecked(report)))
-    result = ChaosResult(asked.seed, asked.seconds, deeds, facts, tuple(wrong), doubts, report.to_text(), timeline, record)
+    result = ChaosResult(asked.seed, asked.seconds, deeds, facts, tuple(wrong), doubts, report.page, timeline, record)
     (record / "verdict.txt").write_text(result.to_text() + "\n", encoding="utf-8")
     _write(record / "verdict.jsonl", list(result.to_json()))
     return result

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -30,7 +28,7 @@ WhatArgument = Annotated[
 
 def explain(
     common: Common, what: WhatArgument, run: RunOption = None, votes: VotesOption = None, history: HistoryOption = None
-) -> int:
+) -> Explanation:
     """Say why a block stands here: when it was sent, proposed, voted on, whose turn it was, and what it waited for longest.
 
     It reads what was recorded: output.txt, the clients' histories and the nodes' vote logs, also after the cluster is gone.
@@ -40,12 +38,10 @@ def explain(
     found = gather(common, chosen)
     told = stories(found.said)
     if index is not None:
-        answer = _of_round(what, index, found, told, chosen)
-    elif message is not None:
-        answer = _of_message(what, message, found, told, chosen)
-    else:
-        answer = _of_line(what, line or 0, found, told, chosen)
-    return _print(answer, common)
+        return _of_round(what, index, found, told, chosen)
+    if message is not None:
+        return _of_message(what, message, found, told, chosen)
+    return _of_line(what, line or 0, found, told, chosen)
 
 
 def _asked(what: str) -> tuple[int | None, int | None, tuple[str, int] | None]:
@@ -131,16 +127,3 @@ def _sent(found: Recorded, place: Neighbourhood) -> Sent | None:
     if first is not None and fits(first):
         return first
     return next((sent for sent in found.sent.values() if fits(sent)), None)
-
-
-def _print(answer: Explanation, common: Common) -> int:
-    if common.json:
-        for row in answer.to_json():
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-        return answer.exit_code
-    from votesync_cli.views import Paper, wants_color
-    from votesync_cli.views_explain import lines
-
-    paper = Paper(sys.stdout, color=wants_color(common.color), plain=False)
-    paper.print(lines(answer, paper.width, paper.symbols))
-    return answer.exit_code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -37,7 +36,6 @@ EventOption = Annotated[
 SinceOption = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help="Only what is newer: 90s, 10m, 2h, or 2026-01-31T12:00:00.")
 ]
-PlainOption = Annotated[bool, typer.Option("--plain", help="All columns in plain ASCII, without colours, as into a file.")]
 
 
 def tail(
@@ -47,7 +45,6 @@ def tail(
     node: NodeOption = None,
     event: EventOption = None,
     since: SinceOption = None,
-    plain: PlainOption = False,
 ) -> int:
     """Show the votes as they happen: each round with its votes and writers, elections and losses between them.
 
@@ -61,7 +58,7 @@ def tail(
     with open_engine(common, project) as engine:
         running = _nodes_that_run(engine, project)
         stream = VoteStream(service.id for service in project.nodes)
-        show = Show(stream, chosen, _output(common, project, chosen, plain=plain), LastRounds(keep))
+        show = Show(stream, chosen, _output(common, project, chosen), LastRounds(keep))
         names = [service.name for service in project.nodes]
         lines = engine.logs(project, names, follow=follow, since=chosen.since)
         if not follow:
@@ -73,14 +70,12 @@ def tail(
         return follow_on(lines, show, Sampler(floor=floor), sample=not common.json)
 
 
-def _output(common: Common, project: ComposeProject, chosen: Selection, *, plain: bool) -> Output:
+def _output(common: Common, project: ComposeProject, chosen: Selection) -> Output:
     if common.json:
         return JsonOutput()
-    from votesync_cli.views import Paper, wants_color
-    from votesync_cli.views_tail import TableOutput
+    from votesync_cli.views_tail import output
 
-    paper = Paper(sys.stdout, color=wants_color(common.color), plain=plain)
-    return TableOutput(paper, tuple(node.id for node in project.nodes), chosen.events)
+    return output(common, tuple(node.id for node in project.nodes), chosen.events)
 
 
 def _nodes_that_run(engine: Engine, project: ComposeProject) -> frozenset[str]:

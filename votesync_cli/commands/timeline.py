@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -40,7 +39,6 @@ HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page: zoom, point, filter, jump.")
 ]
 ShivizOption = Annotated[Path | None, typer.Option("--shiviz", metavar="FILE", help="Write it in the log format of ShiViz.")]
-PlainOption = Annotated[bool, typer.Option("--plain", help="Plain ASCII, without colours, as into a file.")]
 
 
 def timeline(
@@ -55,8 +53,7 @@ def timeline(
     run: RunOption = None,
     votes: VotesOption = None,
     history: HistoryOption = None,
-    plain: PlainOption = False,
-) -> int:
+) -> Timeline | int:
     """Draw the run: a lane a node, arrows for ballots, votes and grants, a bar where a node holds the permission.
 
     On a terminal it scrolls (q ends it). It reads what was recorded, also after the cluster is gone.
@@ -71,7 +68,7 @@ def timeline(
     mark(picture, found, failed, _offsets(chosen, lines_of(failed)))
     title = f"votesync: {run.name if run is not None else name_of(common)}"
     if svg is None and html is None and shiviz is None:
-        return _show(picture, common, plain=plain)
+        return _shown(picture, common)
     if svg is not None:
         _write(svg, as_svg(picture, title))
     if html is not None:
@@ -142,20 +139,12 @@ def _write(path: Path, parts: Iterable[str]) -> None:
     say(f"Wrote {path} ({path.stat().st_size:,} bytes).")
 
 
-def _show(picture: Timeline, common: Common, *, plain: bool) -> int:
-    if common.json:
-        for row in picture.to_json():
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-        return 0
-    from votesync_cli.views import Paper, wants_color
-    from votesync_cli.views_timeline import Drawing
-
-    color = wants_color(common.color)
-    paper = Paper(sys.stdout, color=color, plain=plain)
-    if paper.width is None or not sys.stdin.isatty():
-        paper.print(Drawing(paper.width, paper.symbols).lines(picture))
-        return 0
+def _shown(picture: Timeline, common: Common) -> Timeline | int:
+    """The picture, to be printed; 0 where it has been scrolled through."""
+    if common.json or not common.redraw or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return picture
     from votesync_cli.views_scroll import scroll
+    from votesync_cli.views_text import symbols_for
 
-    scroll(picture, paper.symbols, color=color)
+    scroll(picture, symbols_for(sys.stdout.encoding), color=common.color)
     return 0

@@ -28,25 +28,24 @@ OnceOption = Annotated[bool, typer.Option("--once", help="One picture, then the 
 IntervalOption = Annotated[float, typer.Option("--interval", metavar="SECONDS", help="How often it is drawn anew.")]
 
 
-def top(common: Common, once: OnceOption = False, interval: IntervalOption = 1.0) -> int:
+def top(common: Common, once: OnceOption = False, interval: IntervalOption = 1.0) -> Board | int:
     """Show the whole cluster live: nodes and votes, who writes and who waits, links, rates, latency, faults, events.
 
-    `q` or Ctrl-C ends it. With --json each picture is one line; with --once there is one. Exit code 1 of one picture
-    means that no majority of the nodes is healthy.
+    `q` or Ctrl-C ends it. With --json each picture is one line, with --plain each change; with --once there is one picture,
+    and its exit code 1 means that no majority of the nodes is healthy.
     """
     if not 0.1 <= interval <= 3600:
         raise UsageError(f"--interval takes 0.1 to 3600 seconds, not {interval:g}.", "Say for example: --interval 2")
     project = read_project(common)
     with open_engine(common, project) as engine:
         if once or not (sys.stdout.isatty() or common.json):
-            return _print(_one(engine, project, interval), common)
+            return _one(engine, project, interval)
         if common.json:
             for picture in _pictures(engine, project, interval):
-                _print(picture, common)
-            return 0
-        from votesync_cli.views import Screen, wants_color
+                _print(picture)
+        from votesync_cli.views import live
 
-        with Screen(color=wants_color(common.color)) as screen:
+        with live(common) as screen:
             for picture in _pictures(engine, project, interval):
                 screen.show(picture)
                 if screen.is_left():
@@ -94,15 +93,7 @@ def _feed(stream: VoteStream, line: LogLine) -> None:
         stream.feed(event, time.monotonic())
 
 
-def _print(picture: Board, common: Common) -> int:
-    if common.json:
-        for row in picture.to_json():
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
-    else:
-        from votesync_cli.views import Paper, wants_color
-        from votesync_cli.views_top import Picture
-
-        paper = Paper(sys.stdout, color=wants_color(common.color), plain=False)
-        paper.print(Picture(paper.width, paper.symbols).lines(picture))
-    return picture.exit_code
+def _print(picture: Board) -> None:
+    for row in picture.to_json():
+        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+    sys.stdout.flush()

@@ -70,7 +70,7 @@ def verify(
             )
         if self_test:
             return selftest.self_test(path, evidence)
-        return check(path, evidence, size if path.is_file() else None, _bar(size))
+        return check(path, evidence, size if path.is_file() else None, _bar(size) if common.redraw else None)
     except OSError as error:
         raise _unreadable(Path(error.filename or path), error) from error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from votesync_cli.results import Table
+from votesync_cli.results import Part, Table
 
 
 class Status(StrEnum):
@@ -109,7 +109,7 @@ class Report:
 
     @property
     def table(self) -> None:
-        """None: a table alone would leave out the counterexamples, so `to_text` is printed everywhere."""
+        """None: a table alone would leave out the counterexamples, so its `page` is shown."""
         return None
 
     @property
@@ -117,11 +117,16 @@ class Report:
         """A row a rule."""
         return Table(("rule", "verdict", "detail"), tuple(_row(verdict) for verdict in self.verdicts))
 
+    @property
+    def page(self) -> tuple[Part, ...]:
+        """The same as `to_text`, in its parts."""
+        if self.exit_code == 3:
+            return (self.sentence,)
+        return (self.rules_table, *self.counterexamples(), "", *self.notes, self.sentence)
+
     def to_text(self) -> str:
         """The table, the first counterexample of each rule that fails, the sentence."""
-        if self.exit_code == 3:
-            return self.sentence
-        return "\n".join([self.rules_table.to_text(), *self.counterexamples(), "", *self.notes, self.sentence])
+        return "\n".join(part if isinstance(part, str) else part.to_text() for part in self.page)
 
     def counterexamples(self) -> Iterator[str]:
         """The lines that show what is wrong, an empty one before each rule."""
