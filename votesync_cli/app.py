@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TextIO, get_type_hints
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from votesync_cli.errors import VotesyncError
 from votesync_cli.options import (
@@ -69,6 +69,7 @@ VERBS = {
     "restart": Verb("Stop a node and start it again."),
     "fault": Verb("Make links and clocks fail: partition, cut, delay, drop, dup, reorder, skew.", signed_words=True),
     "chaos": Verb("Break things at random under load, heal them, and judge the result."),
+    "completion": Verb("Print what makes bash, zsh or fish complete votesync's words."),
     "doctor": Verb("Say what this machine lacks, and the command that mends it."),
 }
 
@@ -76,13 +77,25 @@ VERBS = {
 class _Verbs(TyperGroup):
     """The verbs, imported one at a time."""
 
+    _only_named = False
+
     def list_commands(self, ctx: Any) -> list[str]:
         """All names, in the order of `VERBS`."""
         return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The verb as a Typer command, or None where there is none of that name."""
+        if self._only_named and cmd_name in VERBS:
+            return TyperCommand(cmd_name, help=VERBS[cmd_name].help)
         return _command(cmd_name) if cmd_name in VERBS else None
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """The verbs and options that begin so, told from the table: no verb is imported for its name."""
+        self._only_named = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._only_named = False
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list for `--help`, from the table above: nothing is imported for it."""
@@ -246,8 +259,12 @@ def _hush() -> int:
 
 def main() -> None:
     """The entry point `votesync`."""
+    if "_VOTESYNC_COMPLETE" in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # imported there, and there alone
+
+        completion_init()
     try:
-        app()
+        app(prog_name="votesync")
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

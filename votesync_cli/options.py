@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from votesync_cli import completing
+
 EngineChoice = Literal["auto", "docker", "local"]
 
 
@@ -44,7 +46,13 @@ LongFileOption = Annotated[
     Path | None, typer.Option("--file", metavar="FILE", help="The compose file; default: compose.yml here.")
 ]
 EngineOption = Annotated[
-    str | None, typer.Option("--engine", metavar="auto|docker|local", help="What runs the services; default: auto.")
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="auto|docker|local",
+        help="What runs the services; default: auto.",
+        autocompletion=completing.words("auto", "docker", "local"),
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours (NO_COLOR does the same).")]
@@ -53,7 +61,12 @@ PlainOption = Annotated[
 ]
 
 NodeArgument = Annotated[
-    str, typer.Argument(metavar="NODE", help="A node's id, a service's name, leader, or holder (who may write now).")
+    str,
+    typer.Argument(
+        metavar="NODE",
+        help="A node's id, a service's name, leader, or holder (who may write now).",
+        autocompletion=completing.nodes,
+    ),
 ]
 TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait at most.")]
 
@@ -67,7 +80,12 @@ InFlightOption = Annotated[
 ]
 WriterOption = Annotated[
     str | None,
-    typer.Option("--writer", metavar="turns|winner", help="Who writes a round: each node its own, or the winner all."),
+    typer.Option(
+        "--writer",
+        metavar="turns|winner",
+        help="Who writes a round: each node its own, or the winner all.",
+        autocompletion=completing.words("turns", "winner"),
+    ),
 ]
 RoundWindowOption = Annotated[
     float | None, typer.Option("--round-window", metavar="MS", help="How long a round waits for messages; default: 10.")

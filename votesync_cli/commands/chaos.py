@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from votesync_cli import belongings
+from votesync_cli import belongings, completing
 from votesync_cli import options as o
 from votesync_cli.chaos_plan import KINDS, LINK_KINDS, Step, draw
 from votesync_cli.chaos_results import ChaosResult, Plan, doubts_of, time_line
@@ -31,7 +31,12 @@ _LOAD = {"messages": 1_000_000, "rate": 50.0, "in_flight": 4}  # of a cluster th
 
 SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", help="What the faults are drawn from; default: any.")]
 ForOption = Annotated[str, typer.Option("--for", metavar="DURATION", help="How long to make faults.")]
-KindsOption = Annotated[str | None, typer.Option("--kinds", metavar="A,B,…", help=f"Only these of {', '.join(KINDS)}.")]
+KindsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kinds", metavar="A,B,…", help=f"Only these of {', '.join(KINDS)}.", autocompletion=completing.listed(*KINDS)
+    ),
+]
 DrainOption = Annotated[
     str, typer.Option("--drain", metavar="DURATION", help="How long a healed cluster may take to be well again.")
 ]

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from votesync_cli import completing
 from votesync_cli.commands.asking import ask_nodes
 from votesync_cli.commands.context import each, open_engine, read_project
 from votesync_cli.compose import ComposeProject
@@ -29,6 +30,7 @@ WordsArgument = Annotated[
         metavar="WHAT…",
         help="partition 0,1/2,3,4 | cut 1:3 | delay 2 80ms±20ms | drop 4 10% | dup | reorder | skew 3 +2s | list | heal "
         "[WHAT]. Links: 2 is all of node 2, 1:3 one way, '1<->3' both; leader, holder and all are nodes too.",
+        autocompletion=completing.fault_words,
     ),
 ]
 ForOption = Annotated[str | None, typer.Option("--for", metavar="DURATION", help="End by itself after this time.")]

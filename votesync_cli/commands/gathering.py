@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from votesync_cli import belongings
+from votesync_cli import belongings, completing
 from votesync_cli.commands.context import compose_file, open_engine, read_project, say
 from votesync_cli.errors import EnvironmentFault, Inconclusive, UsageError, VotesyncError
 from votesync_cli.options import Common
@@ -17,7 +17,12 @@ from votesync_cli.recorded import Recorded, recorded
 
 RunOption = Annotated[
     Path | None,
-    typer.Option("--run", metavar="DIR", help="A kept run: votes/*.log or *.log, history/*.jsonl, output.txt."),
+    typer.Option(
+        "--run",
+        metavar="DIR",
+        help="A kept run: votes/*.log or *.log, history/*.jsonl, output.txt.",
+        autocompletion=completing.runs,
+    ),
 ]
 VotesOption = Annotated[
     Path | None,

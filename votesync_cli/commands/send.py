@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from node_runtime.records import is_session
+from votesync_cli import completing
 from votesync_cli.commands.context import open_engine, read_project, say
 from votesync_cli.compose import ComposeProject, Service
 from votesync_cli.engines.base import Engine, Finished
@@ -26,7 +27,12 @@ from votesync_cli.options import Common, TimeoutOption
 from votesync_cli.results import SendResult
 
 LinesArgument = Annotated[list[str] | None, typer.Argument(metavar="[LINE]...", help="The lines; default: standard input.")]
-NodeOption = Annotated[str | None, typer.Option("--node", metavar="NODE", help="The node to send through; default: the first.")]
+NodeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--node", metavar="NODE", help="The node to send through; default: the first.", autocompletion=completing.services
+    ),
+]
 SessionOption = Annotated[
     str | None, typer.Option("--session", metavar="NAME", help="The session to go on with; default: a new one.")
 ]

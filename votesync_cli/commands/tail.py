@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from votesync_cli import completing
 from votesync_cli.commands.context import each, open_engine, read_project
 from votesync_cli.commands.tailing import JsonOutput, LastRounds, Output, Show, read_all
 from votesync_cli.commands.tailing import follow as follow_on
@@ -28,10 +29,19 @@ LastOption = Annotated[
     str | None, typer.Option("-n", "--last", metavar="N|all", help="Rounds of the past; default: 20, or all with --no-follow.")
 ]
 NodeOption = Annotated[
-    list[str] | None, typer.Option("--node", metavar="NODE", help="Only what concerns this node; may repeat.")
+    list[str] | None,
+    typer.Option(
+        "--node", metavar="NODE", help="Only what concerns this node; may repeat.", autocompletion=completing.services
+    ),
 ]
 EventOption = Annotated[
-    list[str] | None, typer.Option("--event", metavar="EVENT", help="Only these: round, leader, timeout, …; may repeat.")
+    list[str] | None,
+    typer.Option(
+        "--event",
+        metavar="EVENT",
+        help="Only these: round, leader, timeout, …; may repeat.",
+        autocompletion=completing.listed(ROUND, *sorted(HAPPENINGS)),
+    ),
 ]
 SinceOption = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help="Only what is newer: 90s, 10m, 2h, or 2026-01-31T12:00:00.")
