@@ -23,7 +23,7 @@ def words(text: str) -> list[str]:
 
 # Modules that decide and touch nothing: what they may import of the standard library and of others.
 PURE_NODE = words("""
-    messages codec config records votelog quorum rounds log consensus state sessions election replication writing intake faults
+    values messages codec config records votelog quorum rounds log consensus state sessions election replication writing intake faults
 """)
 PURE_CLI = words("""
     cluster compose compose_model compose_reader compose_checks marked plan formation results votes votes_model votes_evidence
