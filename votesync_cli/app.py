@@ -69,6 +69,7 @@ VERBS = {
     "restart": Verb("Stop a node and start it again."),
     "fault": Verb("Make links and clocks fail: partition, cut, delay, drop, dup, reorder, skew.", signed_words=True),
     "chaos": Verb("Break things at random under load, heal them, and judge the result."),
+    "runs": Verb("List the runs that are kept; show, keep, pack or prune them."),
     "completion": Verb("Print what makes bash, zsh or fish complete votesync's words."),
     "doctor": Verb("Say what this machine lacks, and the command that mends it."),
 }

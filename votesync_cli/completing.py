@@ -63,6 +63,17 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
     return _beginning([*(["latest"] if names and "latest" not in names else []), *names], incomplete)
 
 
+def runs_words(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What `votesync runs` takes next: what to do, then a run."""
+    match list(ctx.params.get("what") or []):
+        case []:
+            return _beginning(["list", "show", "keep", "pack", "prune"], incomplete)
+        case ["show" | "pack"]:
+            return runs(ctx, incomplete)
+        case _:
+            return []
+
+
 def fault_words(ctx: typer.Context, incomplete: str) -> list[str]:
     """What `votesync fault` takes next: what to do, then nodes, or what to heal."""
     from votesync_cli.fault_words import KINDS

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from votesync_cli.compose import ComposeProject, Service
 from votesync_cli.engines.base import Finished, LogLine, Observed, Progress
@@ -82,6 +83,13 @@ class MemoryEngine:
     def logs(self, project: ComposeProject, names: Sequence[str], *, follow: bool, since: float | None) -> Iterator[LogLine]:
         for name in names:
             yield from (LogLine(name, f"line {number} of {name}") for number in range(20))
+
+    def raw_log(self, project: ComposeProject, name: str) -> Iterator[bytes]:
+        for line in self.logs(project, [name], follow=False, since=None):
+            yield line.line.encode() + b"\n"
+
+    def log_files(self, project: ComposeProject) -> Mapping[str, Path]:
+        return {}
 
     def run(
         self, project: ComposeProject, name: str, command: Sequence[str], stdin: bytes = b"", timeout: float = 10.0

@@ -155,6 +155,9 @@ def test_fish_completes_verbs_options_and_nodes(place: Path) -> None:
         ("votesync tail --event time", {"timeout"}),
         ("votesync chaos --kinds kill,pau", {"kill,pause"}),
         ("votesync explain 3 --run ", {"latest", "20260101T000000Z", "20260102T000000Z"}),
+        ("votesync runs p", {"pack", "prune"}),
+        ("votesync runs show 20260102", {"20260102T000000Z"}),
+        ("votesync runs prune ", set()),
         ("votesync completion z", {"zsh"}),
     ],
 )

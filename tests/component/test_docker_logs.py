@@ -18,7 +18,7 @@ from votesync_cli.compose import ComposeProject, Service
 from votesync_cli.engines import docker_labels as labels
 from votesync_cli.engines.base import LogLine
 from votesync_cli.engines.docker_create import nanoseconds
-from votesync_cli.engines.docker_logs import whole_lines
+from votesync_cli.engines.docker_logs import unframed, whole_lines
 from votesync_cli.errors import EnvironmentFault
 
 LIMIT = 20.0  # seconds until a line counts as never coming
@@ -58,6 +58,18 @@ def test_any_cutting_of_lines_into_pieces_gives_the_lines_back(lines: list[tuple
         data, prefix = text.encode() + b"\n", f"{stamp(number)} ".encode()
         frames += [prefix + data[start : start + size] for start in range(0, len(data), size)]
     assert [line.line for line in whole_lines(frames)] == [text for text, _ in lines]
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8), st.integers(1, 50))
+def test_the_raw_log_is_what_was_in_the_frames_however_they_come(bodies: list[bytes], step: int) -> None:
+    heads = [bytes([1 + number % 2, 0, 0, 0]) + len(body).to_bytes(4, "big") for number, body in enumerate(bodies)]
+    stream = b"".join(head + body for head, body in zip(heads, bodies, strict=True))
+    pieces = (stream[place : place + step] for place in range(0, len(stream), step))
+    assert b"".join(unframed(pieces)) == b"".join(bodies)
+
+
+def test_the_raw_log_of_a_container_with_a_terminal_has_no_frames() -> None:
+    assert b"".join(unframed([b'{"ts":', b"1}\n", b"more\n"])) == b'{"ts":1}\nmore\n'
 
 
 def test_times_of_the_engine_are_read_to_the_nanosecond_in_every_zone() -> None:
@@ -145,6 +157,16 @@ class Scene:
 def scene(tmp_path: Path) -> Iterator[Scene]:
     with FakeDocker() as fake:
         yield Scene(fake, tmp_path, "cluster_sync_1")
+
+
+def test_the_raw_log_is_read_whole_and_an_engine_that_says_no_is_told_in_words(scene: Scene) -> None:
+    [container] = scene.containers
+    container.written = [f"{stamp(1)} one\n", f"{stamp(2)}{' two' * 100_000}\n"]
+    engine = scene.fake.engine()
+    assert b"".join(engine.raw_log(scene.project, "cluster_sync_1")).decode() == "".join(container.written)
+    scene.fake.on("GET", f"/containers/{container.id}/logs", lambda exchange: exchange.say({"message": "no such thing"}, 500))
+    with pytest.raises(EnvironmentFault, match=r"no such thing|500"):
+        list(engine.raw_log(scene.project, "cluster_sync_1"))
 
 
 def test_a_stream_that_ends_while_its_container_runs_is_opened_again_without_a_line_twice_or_lost(scene: Scene) -> None:

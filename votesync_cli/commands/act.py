@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from votesync_cli.commands import keeping
 from votesync_cli.commands.context import existing, open_engine, read_project
 from votesync_cli.commands.fault import who_is
 from votesync_cli.compose import ComposeProject, Service
@@ -26,6 +27,7 @@ def act(common: Common, node: str, verb: str, past: str, deed: Deed) -> Said:
         service = project.find(str(who_is(engine, project, node)) if node in ROLES else node)
         deed(engine, project, service, existing(engine, project, service.name))
         now = existing(engine, project, service.name)
+    keeping.note_deed(project, verb, service.name)
     facts = {"project": project.name, "service": service.name, "role": service.role, "id": service.id, "state": now.state}
     return Said(verb, f"{service.name} {past}.", facts)
 

@@ -17,6 +17,7 @@ from votesync_cli import options as o
 from votesync_cli.chaos_plan import KINDS, LINK_KINDS, Step, draw
 from votesync_cli.chaos_results import ChaosResult, Plan, doubts_of, time_line
 from votesync_cli.commands import chaos_judge as judge
+from votesync_cli.commands import keeping
 from votesync_cli.commands.chaos_run import ChaosRun
 from votesync_cli.commands.context import compose_file, open_engine, read_project, say
 from votesync_cli.commands.up import up
@@ -117,6 +118,7 @@ def _run(common: o.Common, engine: Engine, project: ComposeProject, steps: Seque
     if any(step.kind in LINK_KINDS for step in steps) and not _takes_faults(project):
         raise CommandFailed(f"Project {project.name} takes no faults of links.", "Start it with `votesync up --faults`.")
     record = _record(project, steps, asked.seed)
+    keeping.note_chaos(project, record)
     say(f"Seed {asked.seed}: {len(steps)} faults in {asked.seconds:g} s, written down in {record}.")
     for step in steps:
         say(step.to_text())
@@ -152,6 +154,7 @@ def _judged(
     result = ChaosResult(asked.seed, asked.seconds, deeds, facts, tuple(wrong), doubts, report.page, timeline, record)
     (record / "verdict.txt").write_text(result.to_text() + "\n", encoding="utf-8")
     _write(record / "verdict.jsonl", list(result.to_json()))
+    keeping.note_verdict(project, "chaos", list(result.to_json()))
     return result
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from votesync_cli import completing
+from votesync_cli.commands import keeping
 from votesync_cli.commands.asking import ask_nodes
 from votesync_cli.commands.context import each, open_engine, read_project
 from votesync_cli.compose import ComposeProject
@@ -48,9 +49,11 @@ def fault(common: Common, what: WordsArgument, for_: ForOption = None, seed: See
             case ["list"]:
                 return listed(engine, project)
             case ["heal", *kinds]:
-                return heal(engine, project, kinds)
+                done = heal(engine, project, kinds)
             case _:
-                return start(engine, project, what, seconds, seed)
+                done = start(engine, project, what, seconds, seed)
+    keeping.note_deed(project, "fault", done.text)
+    return done
 
 
 def start(engine: Engine, project: ComposeProject, words: Sequence[str], seconds: float | None, seed: int | None) -> FaultDone:

@@ -1,4 +1,4 @@
-"""Where `explain` and `timeline` find their evidence: a kept run's directory, files that are named, or the project's engine."""
+"""Where the reading verbs find their evidence: a kept run, files that are named, or the project's engine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
-from votesync_cli import belongings, completing
-from votesync_cli.commands.context import compose_file, open_engine, read_project, say
+from node_runtime import votelog
+from node_runtime.messages import MAX_NODES
+from votesync_cli import belongings, completing, runs
+from votesync_cli.commands.context import compose_file, name_of, open_engine, read_project, say
 from votesync_cli.errors import EnvironmentFault, Inconclusive, UsageError, VotesyncError
 from votesync_cli.options import Common
 from votesync_cli.recorded import Recorded, recorded
@@ -19,8 +21,8 @@ RunOption = Annotated[
     Path | None,
     typer.Option(
         "--run",
-        metavar="DIR",
-        help="A kept run: votes/*.log or *.log, history/*.jsonl, output.txt.",
+        metavar="RUN",
+        help="A kept run: latest, (the beginning of) its name, a directory, an archive.",
         autocompletion=completing.runs,
     ),
 ]
@@ -42,24 +44,86 @@ class Sources:
     logs: tuple[Path, ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things lie in a kept run's directory, ours or one that somebody put together; nothing need be there."""
+
+    output: Path
+    history: Path
+    votes: Path
+    journals: Path
+
+
+def layout(run: Path) -> Layout:
+    """The places in the directory of a run."""
+    shared = run if not (run / "shared_data").is_dir() else run / "shared_data"
+    votes = run / runs.VOTES if (run / runs.VOTES).is_dir() else run
+    return Layout(shared / belongings.OUTPUT, shared / belongings.HISTORY, votes, run / runs.JOURNALS)
+
+
+def resolved(common: Common, run: Path | None) -> Path | None:
+    """The directory that `--run` means; None where it means the cluster: no run was named, or one that is open and empty.
+
+    Raises: UsageError where there is no such run, Inconclusive for one without evidence, EnvironmentFault.
+    """
+    if run is None or run.is_dir():
+        return run.resolve() if run is not None and run.is_symlink() else run
+    if run.is_file():
+        from votesync_cli.runs_pack import unpacked
+
+        return unpacked(run)
+    return _evidence_of(common, runs.find(str(run), runs.place(compose_file(common).parent / ".votesync")))
+
+
+def _evidence_of(common: Common, found: runs.Run) -> Path | None:
+    match found.state:
+        case "half":
+            say(f"The gathering of run {found.name} was cut off: what is there may not fit together.")
+        case "open" if found.kept is not None:
+            say(f"Run {found.name} goes on; this is what was kept of it at {runs.said(found.kept)}.")
+        case "open" if found.project == name_of(common):
+            say(f"Run {found.name} goes on: it is read from the cluster.")
+            return None
+        case "open" | "lost":
+            hint = "Run `votesync runs keep` while the cluster is there, or `votesync down`, which gathers what there is."
+            raise Inconclusive(f"Nothing was kept of run {found.name} of project {found.project}.", hint)
+    return found.path.relative_to(Path.cwd()) if found.path.is_relative_to(Path.cwd()) else found.path
+
+
 def sources(common: Common, run: Path | None, votes: Path | None, history: Path | None) -> Sources:
     """What is meant by the options; each may be named, and the rest is the run's or the project's.
 
-    Raises: UsageError for a directory that there is not.
+    Raises: UsageError for a directory or a run that there is not, Inconclusive for a run without evidence.
     """
-    for path in filter(None, (run, votes, history)):
+    run = resolved(common, run)
+    for path in filter(None, (votes, history)):
         if not path.exists():
             raise UsageError(f"There is no {path}.", "Name a directory or file that exists.")
     logs = _logs(votes) if votes is not None else None
     if run is not None:
-        shared = run if not (run / "shared_data").is_dir() else run / "shared_data"
-        logs = logs if logs is not None else _logs(run / "votes") if (run / "votes").is_dir() else _logs(run)
+        kept = layout(run)
+        logs = logs if logs is not None else _logs(kept.votes)
+        output, place = kept.output, kept.history
     else:
         shared = _shared(common, needed=votes is None)
-    output = shared / belongings.OUTPUT
-    place = history if history is not None else shared / belongings.HISTORY
+        output, place = shared / belongings.OUTPUT, shared / belongings.HISTORY
+    place = history if history is not None else place
     histories = sorted(place.glob("*.jsonl")) if place.is_dir() else [place] if place.is_file() else []
     return Sources(output if output.is_file() else None, tuple(histories), logs)
+
+
+def nodes_of(logs: Iterable[Path]) -> tuple[int, ...]:
+    """The nodes of the cluster that these logs are of, as the first event of each says.
+
+    Raises: OSError.
+    """
+    found: set[int] = set()
+    for path in logs:
+        event = next((event for line in _lines(path) if (event := votelog.decode(line)) is not None), None)
+        if event is not None:
+            count = event.get("nodes")
+            found |= {event["node"], *range(min(count, MAX_NODES) if isinstance(count, int) else 0)}
+    return tuple(sorted(found))
 
 
 def gather(common: Common, chosen: Sources) -> Recorded:

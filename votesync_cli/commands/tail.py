@@ -6,17 +6,19 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from votesync_cli import completing
+from votesync_cli import completing, runs
 from votesync_cli.commands.context import each, open_engine, read_project
+from votesync_cli.commands.gathering import RunOption, layout, nodes_of, resolved
 from votesync_cli.commands.tailing import JsonOutput, LastRounds, Output, Show, read_all
 from votesync_cli.commands.tailing import follow as follow_on
 from votesync_cli.compose import ComposeProject
 from votesync_cli.engines.base import Engine
-from votesync_cli.errors import CommandFailed, UsageError
+from votesync_cli.errors import CommandFailed, EnvironmentFault, Inconclusive, UsageError
 from votesync_cli.options import Common
 from votesync_cli.sampling import Sampler
 from votesync_cli.votes import VoteStream
@@ -55,12 +57,17 @@ def tail(
     node: NodeOption = None,
     event: EventOption = None,
     since: SinceOption = None,
+    run: RunOption = None,
 ) -> int:
     """Show the votes as they happen: each round with its votes and writers, elections and losses between them.
 
-    With --json every round and every happening is one line and none is left out. On a table, more than 200 rounds a
-    second are sampled, and the table says so. Ctrl-C ends the table and never the cluster.
+    With --run it shows what was recorded, from the first round to the last. With --json every round and every happening is
+    one line and none is left out. On a live table, more than 200 rounds a second are sampled, and the table says so. Ctrl-C
+    ends the table and never the cluster.
     """
+    kept = resolved(common, run)
+    if kept is not None:
+        return _replay(common, kept, node or (), _events(event or ()), since, _last(last, follow=False))
     project = read_project(common)
     about = frozenset(project.find(name).id for name in node or ())
     chosen = Selection(about, _events(event or ()), _time(since, time.time()) if since else None)
@@ -68,7 +75,7 @@ def tail(
     with open_engine(common, project) as engine:
         running = _nodes_that_run(engine, project)
         stream = VoteStream(service.id for service in project.nodes)
-        show = Show(stream, chosen, _output(common, project, chosen), LastRounds(keep))
+        show = Show(stream, chosen, _output(common, [node.id for node in project.nodes], chosen), LastRounds(keep))
         names = [service.name for service in project.nodes]
         lines = engine.logs(project, names, follow=follow, since=chosen.since)
         if not follow:
@@ -80,12 +87,47 @@ def tail(
         return follow_on(lines, show, Sampler(floor=floor), sample=not common.json)
 
 
-def _output(common: Common, project: ComposeProject, chosen: Selection) -> Output:
+def _replay(
+    common: Common, run: Path, names: Sequence[str], events: frozenset[str], since: str | None, keep: int | None
+) -> int:
+    """The recorded votes of a kept run; `since` counts back from its end.
+
+    Raises: Inconclusive where no vote log was kept, UsageError.
+    """
+    from votesync_cli.engines import local_logs
+
+    logs = sorted(layout(run).votes.glob("*.log"))
+    nodes = nodes_of(logs)
+    if not nodes:
+        raise Inconclusive(f"No vote logs were kept of run {run.name}.", "See what it has: votesync runs show.")
+    found = runs.read(run)
+    end = found.kept.timestamp() if found is not None and found.kept is not None else time.time()
+    chosen = Selection(frozenset(_node_of(name, nodes) for name in names), events, _time(since, end) if since else None)
+    show = Show(VoteStream(nodes), chosen, _output(common, nodes, chosen), LastRounds(keep))
+    try:
+        return read_all(local_logs.read({path.stem: path for path in logs}, chosen.since, None), show)
+    except OSError as error:
+        raise EnvironmentFault(f"{error.filename} cannot be read: {error.strerror}.", "Look at its permissions.") from error
+
+
+def _node_of(text: str, nodes: Sequence[int]) -> int:
+    """The node of a kept run that is meant by its id or its service's name.
+
+    Raises: UsageError.
+    """
+    match = re.fullmatch(r"(cluster_sync_)?(\d{1,4})", text)
+    found = int(match[2]) - bool(match[1]) if match else -1
+    if found not in nodes:
+        raise UsageError(f"There is no node {text!r} in this run.", f"Its nodes are {', '.join(map(str, nodes))}.")
+    return found
+
+
+def _output(common: Common, nodes: Sequence[int], chosen: Selection) -> Output:
     if common.json:
         return JsonOutput()
     from votesync_cli.views_tail import output
 
-    return output(common, tuple(node.id for node in project.nodes), chosen.events)
+    return output(common, tuple(nodes), chosen.events)
 
 
 def _nodes_that_run(engine: Engine, project: ComposeProject) -> frozenset[str]:

@@ -10,9 +10,18 @@ from typing import Annotated, Any
 
 import typer
 
-from votesync_cli import belongings
+from votesync_cli import belongings, runs
 from votesync_cli.commands.context import name_of, say
-from votesync_cli.commands.gathering import HistoryOption, RunOption, Sources, VotesOption, gather, need_votes, sources
+from votesync_cli.commands.gathering import (
+    HistoryOption,
+    RunOption,
+    Sources,
+    VotesOption,
+    gather,
+    need_votes,
+    resolved,
+    sources,
+)
 from votesync_cli.compose import template_file
 from votesync_cli.errors import EnvironmentFault, Inconclusive, UsageError
 from votesync_cli.options import Common
@@ -58,14 +67,15 @@ def timeline(
 
     On a terminal it scrolls (q ends it). It reads what was recorded, also after the cluster is gone.
     """
+    run = resolved(common, run)
     chosen = sources(common, run, votes, history)
     found = gather(common, chosen)
     need_votes(found)
-    failed = _failures(verdict) if verdict is not None else []
+    failed = _failures(verdict) if verdict is not None else _kept_failures(run)
     picture = drawn(found, _choice(found, rounds, last, clients=clients))
     if not picture.marks:
         raise Inconclusive("The vote logs say nothing of these rounds.", _spoken_of(found))
-    mark(picture, found, failed, _offsets(chosen, lines_of(failed)))
+    mark(picture, found, failed or [], _offsets(chosen, lines_of(failed or [])))
     title = f"votesync: {run.name if run is not None else name_of(common)}"
     if svg is None and html is None and shiviz is None:
         return _shown(picture, common)
@@ -73,7 +83,7 @@ def timeline(
         _write(svg, as_svg(picture, title))
     if html is not None:
         template = template_file("timeline.html").read_text(encoding="utf-8")
-        _write(html, [as_html(picture, template, title, judged=verdict is not None)])
+        _write(html, [as_html(picture, template, title, judged=failed is not None)])
     if shiviz is not None:
         _write(shiviz, as_shiviz(picture))
     if svg is not None and len(picture.rounds) > MANY:
@@ -122,6 +132,12 @@ def _failures(path: Path) -> list[Mapping[str, Any]]:
         raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.", "Name what `verify --json` printed.") from error
     except ValueError:
         raise UsageError(f"{path} is no verdict.", "Make one: votesync verify --json > verdict.jsonl") from None
+
+
+def _kept_failures(run: Path | None) -> list[Mapping[str, Any]] | None:
+    """What failed when this run was verified; None where it never was."""
+    rows = runs.verdict_of(run).get("verify") if run is not None else None
+    return [row for row in rows if isinstance(row, dict) and row.get("status") == "FAIL"] if isinstance(rows, list) else None
 
 
 def _offsets(chosen: Sources, lines: set[int]) -> dict[int, int]:

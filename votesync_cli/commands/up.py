@@ -13,9 +13,10 @@ from typing import Annotated
 
 import typer
 
-from votesync_cli import belongings, engines
+from votesync_cli import belongings, engines, runs
 from votesync_cli import options as o
 from votesync_cli.cluster import DEFAULT_FILE, project_name
+from votesync_cli.commands import keeping
 from votesync_cli.commands.context import open_engine, say
 from votesync_cli.commands.file import Draft, draft_wanted, save
 from votesync_cli.commands.raising import Raising, Statuses
@@ -54,7 +55,8 @@ def up(
     dry_run: DryRunOption = False,
 ) -> Said | PlanResult:
     """Start a cluster: write compose.yml if needed, make what is missing, wait until it has formed, start the clients."""
-    draft = draft_wanted(common, o.asked_of(locals()), force=force)
+    asked = o.asked_of(locals())
+    draft = draft_wanted(common, asked, force=force)
     project = draft.project
     for note in project.notes:
         say(f"note: {note}")
@@ -65,17 +67,23 @@ def up(
             return PlanResult(project.name, engine.name, tuple(step.to_text() for step in steps), len(changes(steps)))
         with engines.alone(project.name, project.state_dir):
             run = Raising(engine, project, time.monotonic() + timeout)
-            return _raise(common, draft, run, fresh=fresh, wait=wait, rollback=rollback)
+            told = {name: value for name, value in asked.items() if value is not None}
+            return _raise(common, draft, run, told, fresh=fresh, wait=wait, rollback=rollback)
 
 
-def _raise(common: o.Common, draft: Draft, run: Raising, *, fresh: bool, wait: bool, rollback: bool) -> Said:
+def _raise(
+    common: o.Common, draft: Draft, run: Raising, asked: dict[str, object], *, fresh: bool, wait: bool, rollback: bool
+) -> Said:
     """Compare what is wanted with what is there, carry out the difference, tell."""
+    began = runs.now()
     before = run.engine.observe(run.project)
     steps = plan(run.project, before)
     _settle_data(run.project, before, fresh=fresh)
     for line in save(common, draft):
         say(line)
+    anew = keeping.before_change(run.engine, run.project, steps) or not before
     statuses = carry_out(run, steps, before, wait=wait, rollback=rollback)
+    keeping.open_for(run.project, run.engine.name, asked | ({"fresh": True} if fresh else {}), began, made=anew)
     return _told(draft, run.engine, steps, statuses, wait=wait)
 
 

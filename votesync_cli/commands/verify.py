@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from node_runtime.history import boot_id, now_mono
-from votesync_cli import belongings
+from votesync_cli import belongings, runs
+from votesync_cli.commands import keeping
 from votesync_cli.commands.context import compose_file, open_engine, read_project
+from votesync_cli.commands.gathering import RunOption, layout, resolved
 from votesync_cli.compose import ComposeProject
-from votesync_cli.errors import EnvironmentFault, VotesyncError
+from votesync_cli.errors import EnvironmentFault, Inconclusive, UsageError, VotesyncError
 from votesync_cli.options import Common
 from votesync_cli.verify import selftest
 from votesync_cli.verify.check import Evidence, check
@@ -52,9 +54,30 @@ def verify(
     votes: VotesOption = None,
     journals: JournalsOption = None,
     self_test: SelfTestOption = False,
+    run: RunOption = None,
 ) -> Report | SelfTest:
     """Check that a file keeps the rules; exit code 1 where it breaks one, 3 where there is nothing to check."""
-    project = _project_of(common, file)
+    if run is not None and file is not None:
+        raise UsageError("FILE and --run exclude each other.", "A run has its own output.txt: leave FILE out.")
+    kept, project = resolved(common, run), None
+    if kept is not None:
+        report = _verify_run(kept, history, votes, journals, self_test=self_test, bar=common.redraw)
+    else:
+        project = _project_of(common, file)
+        report = _verify_here(common, project, file, history, votes, journals, self_test=self_test)
+    if isinstance(report, Report) and not (history or votes or journals):  # the verdict belongs to the run
+        if kept is not None:
+            keeping.note_verdict_of(kept, "verify", list(report.to_json()))
+        elif project is not None:
+            keeping.note_verdict(project, "verify", list(report.to_json()))
+    return report
+
+
+def _verify_here(
+    common: Common, project: ComposeProject | None, file: Path | None, history: Path | None, votes: Path | None,
+    journals: Path | None, *, self_test: bool,
+) -> Report | SelfTest:  # fmt: skip
+    """A file that is named, or the project's; evidence from the cluster, if it is the project's."""
     path = file if file is not None else _own_file(common, project)
     notes: list[str] = []
     try:
@@ -73,6 +96,30 @@ def verify(
         return check(path, evidence, size if path.is_file() else None, _bar(size) if common.redraw else None)
     except OSError as error:
         raise _unreadable(Path(error.filename or path), error) from error
+
+
+def _verify_run(
+    run: Path, history: Path | None, votes: Path | None, journals: Path | None, *, self_test: bool, bar: bool
+) -> Report | SelfTest:
+    """The file of a kept run, with the evidence that lies beside it, as it was at the moment when it was gathered."""
+    places, found = layout(run), runs.read(run)
+    try:
+        size = places.output.stat().st_size
+        size = min(size, found.size) if found is not None and found.size is not None else size
+        evidence = Evidence(
+            histories=_histories(places.output, history),
+            moment=found.moment if found is not None else ("", 0),
+            votes=_read_votes(votes if votes is not None else places.votes),
+            journals=_journals(None, journals or (places.journals if places.journals.is_dir() else None)),
+            notes=tuple(f"Not kept: {what}." for what in found.missing) if found is not None else (),
+        )
+        if self_test:
+            return selftest.self_test(places.output, evidence)
+        return check(places.output, evidence, size, _bar(size) if bar else None)
+    except FileNotFoundError as error:
+        raise Inconclusive(f"Run {run.name} has no {error.filename}.", "Look at what it has: votesync runs show.") from None
+    except OSError as error:
+        raise _unreadable(Path(error.filename or places.output), error) from error
 
 
 # --- what is checked, and against what ---
@@ -110,16 +157,20 @@ def _histories(file: Path, given: Path | None) -> Histories | None:
 def _votes(common: Common, project: ComposeProject | None, given: Path | None, notes: list[str]) -> VoteBook | None:
     """The vote logs of a file or a directory, else those that the project's engine has; None where there are none."""
     if given is not None:
-        paths = sorted([*given.glob("*.log"), *given.glob("*.jsonl")]) if given.is_dir() else [given]
-        book = load_votes(line for path in paths for line in _lines(path))
-    elif project is not None:
+        return _read_votes(given)
+    if project is not None:
         try:
             book = _logged(common, project)
         except VotesyncError as error:
             notes.append(f"No vote logs: {error.message}")
             return None
-    else:
-        return None
+        return book if book.events else None
+    return None
+
+
+def _read_votes(given: Path) -> VoteBook | None:
+    paths = sorted([*given.glob("*.log"), *given.glob("*.jsonl")]) if given.is_dir() else [given]
+    book = load_votes(line for path in paths for line in _lines(path))
     return book if book.events else None
 
 

@@ -6,8 +6,9 @@ to a project by label (docker) or by its own records (local), never by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from votesync_cli.compose import ComposeProject, Service
@@ -106,6 +107,14 @@ class Engine(Protocol):
 
     def logs(self, project: ComposeProject, names: Sequence[str], *, follow: bool, since: float | None) -> Iterator[LogLine]:
         """The lines of these services; with `follow` until all have ended or the caller stops, over restarts too."""
+        ...
+
+    def raw_log(self, project: ComposeProject, name: str) -> Iterator[bytes]:
+        """All that a service wrote until now, byte for byte, in pieces: much quicker than its `logs`."""
+        ...
+
+    def log_files(self, project: ComposeProject) -> Mapping[str, Path]:
+        """service -> the file that its lines go to, where this engine has such files; they vanish with the service."""
         ...
 
     def run(

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from votesync_cli.compose import ComposeProject, Service
@@ -24,7 +25,7 @@ from votesync_cli.engines.docker_exec import run_in
 from votesync_cli.engines.docker_faults import fault, fault_from_text, translated
 from votesync_cli.engines.docker_hash import compose_hashes
 from votesync_cli.engines.docker_image import ensure_image, find_image
-from votesync_cli.engines.docker_logs import Follower, Source, history, labelled_service
+from votesync_cli.engines.docker_logs import Follower, Source, history, labelled_service, raw_log
 from votesync_cli.errors import CommandFailed, EnvironmentFault
 
 if TYPE_CHECKING:
@@ -204,6 +205,17 @@ class DockerEngine:
             return
         for source, stamped in history(self._api, find(), since):
             yield LogLine(source.service, stamped.line, stamped.at / 1e9)
+
+    def raw_log(self, project: ComposeProject, name: str) -> Iterator[bytes]:
+        """What its container wrote, of all its lives.
+
+        Raises: CommandFailed where it does not exist, EnvironmentFault.
+        """
+        return raw_log(self._api, Source(name, self._container(project, name)))
+
+    def log_files(self, project: ComposeProject) -> Mapping[str, Path]:
+        """None: the daemon keeps them to itself."""
+        return {}
 
     def run(
         self, project: ComposeProject, name: str, command: Sequence[str], stdin: bytes = b"", timeout: float = 10.0

@@ -29,6 +29,7 @@ QUEUE_LINES = 10_000  # lines read and not yet taken; beyond it the readers wait
 DRAIN = 1.0  # seconds that a stream may stay open after its container's `die`
 GRACE = 3.0  # seconds in which a container that ended may be started again, as `restart` does
 REOPEN = 0.2  # seconds before a stream that ended too early is opened again
+_PIECE = 256 * 1024
 _ALIVE = frozenset({"running", "paused", "restarting"})
 
 
@@ -87,6 +88,39 @@ def history(api: APIClient, sources: Sequence[Source], since: float | None) -> I
 
     for _, _, source, stamped in heapq.merge(*(one(source) for source in sources)):
         yield source, stamped
+
+
+def raw_log(api: APIClient, source: Source) -> Iterator[bytes]:
+    """All that a container wrote, without timestamps; the SDK's own reader takes a line at a time and is ten times slower.
+
+    Raises: EnvironmentFault.
+    """
+    url = f"{api.base_url}/v{api.api_version}/containers/{source.container}/logs"
+    asked = {"stdout": 1, "stderr": 1}
+    what = f"read the log of {source.service}"
+    with translated(what), api.get(url, params=asked, stream=True, timeout=api.timeout) as answer:
+        answer.raise_for_status()
+        yield from unframed(answer.iter_content(_PIECE))
+
+
+def unframed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Take the frames' heads out of a stream: a byte for stdout or stderr, three of nothing, four for the size.
+
+    A container with a terminal (`tty: true`) has no frames: what does not look like one is passed on as it is.
+    """
+    rest, is_framed = b"", True
+    for piece in pieces:
+        data, at, bodies = rest + piece, 0, []
+        while len(data) - at >= 8 and (is_framed := is_framed and data[at + 1 : at + 4] == b"\0\0\0"):
+            end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+            if end > len(data):
+                break
+            bodies.append(data[at + 8 : end])
+            at = end
+        if not is_framed:
+            bodies, at = [*bodies, data[at:]], len(data)
+        rest = data[at:]
+        yield b"".join(bodies)
 
 
 class Follower:

@@ -14,7 +14,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from votesync_cli.compose_model import ComposeProject, Service
@@ -197,6 +197,16 @@ class LocalEngine:
             return any(lives.runs(name) for name in names)
 
         return local_logs.read({name: place / f"{name}.log" for name in names}, since, running if follow else None)
+
+    def raw_log(self, project: ComposeProject, name: str) -> Iterator[bytes]:
+        """What is in its log file; nothing where there is none."""
+        with contextlib.suppress(FileNotFoundError), (_place(project) / f"{name}.log").open("rb") as stream:
+            while piece := stream.read(1 << 20):
+                yield piece
+
+    def log_files(self, project: ComposeProject) -> Mapping[str, Path]:
+        """The log of each service that was started and not removed."""
+        return {path.stem: path for path in sorted(_place(project).glob("*.log"))}
 
     def run(
         self, project: ComposeProject, name: str, command: Sequence[str], stdin: bytes = b"", timeout: float = 10.0
