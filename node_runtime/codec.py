@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import sys
 import zlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from node_runtime.errors import PeerProtocolError
 from node_runtime.messages import (
     DIGEST_SIZE,
     MAX_NODES,
     MAX_SEQ,
-    MAX_SESSION,
     MAX_TIME,
     Ballot,
     Digest,
@@ -42,6 +40,7 @@ from node_runtime.messages import (
     Written,
 )
 from node_runtime.records import SEPARATOR
+from node_runtime.wire import Reader, column_bytes, name_bytes
 
 PROTOCOL_VERSION = 1
 MAGIC = b"VS"
@@ -58,7 +57,6 @@ HELLO = 0  # the type of the frame that opens a connection
 _U32 = struct.Struct("<I")
 _message = Message._make
 _time_of, _node_of, _session_of, _seq_of, _block_of = map(attrgetter, Message._fields)
-_LITTLE = sys.byteorder == "little"
 
 _VOTE_REQUEST = struct.Struct("<QQQ?")
 _VOTE_REPLY = struct.Struct("<QQ??")
@@ -86,7 +84,7 @@ def encode_round(index: int, term: int, parent: Digest, policy: Policy, offset: 
     blocks = b"".join(texts)
     size = len(blocks) + len(SEPARATOR) if messages else 0
     head = _ROUND.pack(index, term, parent, policy, offset, size, len(sessions), len(times))
-    encoded = b"".join((head, *map(_span_bytes, sessions), *map(_column_bytes, (times, nodes, session_of, lengths)), blocks))
+    encoded = b"".join((head, *map(_span_bytes, sessions), *map(column_bytes, (times, nodes, session_of, lengths)), blocks))
     return Round(
         index, term, parent, policy, offset, size, sessions, times, nodes, session_of, lengths, blocks,
         encoded, digest_of(encoded),
@@ -98,7 +96,7 @@ def decode_round(encoded: bytes) -> Round:
 
     Raises: PeerProtocolError.
     """
-    reader = _Reader(encoded)
+    reader = Reader(encoded)
     index, term, parent, policy, offset, size, session_count, count = reader.take(_ROUND)
     if count > MAX_ROUND_MESSAGES or policy not in (0, 1):
         raise PeerProtocolError("a round's header is out of bounds")
@@ -227,72 +225,12 @@ def _frame(tag: bytes, sender: int, kind: int, payload: bytes) -> bytes:
     return head + _U32.pack(zlib.crc32(payload, zlib.crc32(head))) + payload
 
 
-class _Reader:
-    """Takes parts off a byte string; never past its end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def take(self, form: struct.Struct) -> tuple[Any, ...]:
-        if self._at + form.size > len(self._data):
-            raise PeerProtocolError("cut short")
-        values = form.unpack_from(self._data, self._at)
-        self._at += form.size
-        return values
-
-    def chunk(self, length: int) -> bytes:
-        if length > len(self._data) - self._at:
-            raise PeerProtocolError("cut short")
-        self._at += length
-        return self._data[self._at - length : self._at]
-
-    def text(self) -> str:
-        data, start = self._data, self._at + 1
-        if start > len(data) or not 0 < data[start - 1] <= MAX_SESSION:
-            raise PeerProtocolError("a session name is out of bounds")
-        self._at = start + data[start - 1]
-        name = data[start : self._at]
-        if self._at > len(data) or not name.isascii():
-            raise PeerProtocolError("a session name is cut short or not ASCII")
-        return name.decode("ascii")
-
-    def column(self, typecode: str, count: int) -> array[int]:
-        column = array(typecode)
-        start, self._at = self._at, self._at + count * column.itemsize
-        if self._at > len(self._data):
-            raise PeerProtocolError("cut short")
-        column.frombytes(self._data[start : self._at])
-        if not _LITTLE:
-            column.byteswap()
-        return column
-
-    def rest(self) -> bytes:
-        start, self._at = self._at, len(self._data)
-        return self._data[start:]
-
-    def end(self) -> None:
-        if self._at != len(self._data):
-            raise PeerProtocolError("bytes are left over")
-
-
 def _numbers_fit(span: SessionSpan) -> bool:
     return 0 < span.first <= span.first + span.length - 1 <= MAX_SEQ
 
 
-def _name_bytes(name: str) -> bytes:
-    return bytes((len(name),)) + name.encode("ascii")
-
-
 def _span_bytes(span: SessionSpan) -> bytes:
-    return _name_bytes(span.session) + _SPAN.pack(span.first, span.length)
-
-
-def _column_bytes(column: array[int]) -> bytes:
-    if not _LITTLE:
-        column = array(column.typecode, column)
-        column.byteswap()
-    return column.tobytes()
+    return name_bytes(span.session) + _SPAN.pack(span.first, span.length)
 
 
 def _encode_ballot(ballot: Ballot) -> bytes:
@@ -308,7 +246,7 @@ def pack_rounds(rounds: Iterable[Round]) -> bytes:
     return b"".join(part for round_ in rounds for part in (_U32.pack(len(round_.encoded)), round_.encoded))
 
 
-def _unpack_rounds(reader: _Reader, count: int) -> tuple[Round, ...]:
+def _unpack_rounds(reader: Reader, count: int) -> tuple[Round, ...]:
     rounds = []
     for _ in range(count):
         (length,) = reader.take(_U32)
@@ -322,11 +260,11 @@ def unpack_rounds(data: bytes, count: int) -> tuple[Round, ...]:
 
     Raises: PeerProtocolError.
     """
-    return _unpack_rounds(_Reader(data), count)
+    return _unpack_rounds(Reader(data), count)
 
 
 def _decode_ballot(payload: bytes) -> Ballot:
-    reader = _Reader(payload)
+    reader = Reader(payload)
     term, request, prev_index, prev_term, prev_digest, decided, written, synced, count = reader.take(_BALLOT)
     rounds = _unpack_rounds(reader, count)
     return Ballot(term, request, prev_index, prev_term, prev_digest, decided, written, synced, rounds)
@@ -342,12 +280,12 @@ def _encode_forward(forward: Forward) -> bytes:
         array("q", map(_time_of, messages)), array("H", map(_node_of, messages)),
         array("I", map(place_of.__getitem__, sessions)), array("Q", map(_seq_of, messages)), array("I", map(len, texts)),
     )  # fmt: skip
-    head = [_BATCH.pack(forward.term, len(names), len(messages)), *map(_name_bytes, names)]
-    return b"".join((*head, *map(_column_bytes, columns), *texts))
+    head = [_BATCH.pack(forward.term, len(names), len(messages)), *map(name_bytes, names)]
+    return b"".join((*head, *map(column_bytes, columns), *texts))
 
 
 def _decode_forward(payload: bytes) -> Forward:
-    reader = _Reader(payload)
+    reader = Reader(payload)
     term, name_count, count = reader.take(_BATCH)
     names = [reader.text() for _ in range(name_count)]
     times, nodes, places = reader.column("q", count), reader.column("H", count), reader.column("I", count)

@@ -23,7 +23,8 @@ def words(text: str) -> list[str]:
 
 # Modules that decide and touch nothing: what they may import of the standard library and of others.
 PURE_NODE = words("""
-    values messages codec config records votelog quorum rounds log consensus state sessions election replication writing intake faults
+    values messages wire codec config records votelog quorum rounds log consensus state sessions election replication writing
+    intake faults
 """)
 PURE_CLI = words("""
     cluster compose compose_model compose_reader compose_checks marked plan formation results votes votes_model votes_evidence
@@ -36,7 +37,7 @@ PLAIN = words("""
 """)
 ALSO = {  # each with its reason
     "node_runtime/faults.py": {"random"},  # a generator made from the seed in the request, never the global one
-    "node_runtime/codec.py": {"sys"},  # the byte order of this machine
+    "node_runtime/wire.py": {"sys"},  # the byte order of this machine
     "votesync_cli/compose.py": {"os", "jinja2", "pathlib"},  # reads the one file; os.environ is a default argument
     "votesync_cli/compose_model.py": {"pathlib"},  # paths as values
     "votesync_cli/compose_reader.py": {"pathlib", "shlex"},  # the same; and commands are split as a shell does
