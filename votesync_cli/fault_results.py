@@ -88,9 +88,19 @@ def amount_of(rule: Mapping[str, Any]) -> str:
     unit = _AMOUNTS.get(str(rule.get("kind")))
     if unit is None:
         return "-"
-    spread = f" ± {rule['jitter']:g}" if rule.get("jitter") else ""
+    spread = f" ± {rule['jitter']:,.10g}" if rule.get("jitter") else ""
     amount = rule.get("amount", 0)
-    return f"{amount:+g} {unit}" if rule.get("kind") == "skew" else f"{amount:g}{spread} {unit}"
+    return f"{amount:+,.10g} {unit}" if rule.get("kind") == "skew" else f"{amount:,.10g}{spread} {unit}"
+
+
+def told(rule: Mapping[str, Any]) -> str:
+    """`delay from 0 to 1, 40 ms, ends in 12.0 s`."""
+    from_, to = (rule.get(name) for name in ("from", "to"))
+    ways = f" from {_list(from_)}" if from_ else ""
+    ways += f" to {_list(to)}" if to and rule.get("kind") != "skew" else ""
+    amount = amount_of(rule)
+    ends = f", ends in {_ends(iter([rule['left_ms']]))}" if rule.get("left_ms") is not None else ""
+    return f"{rule.get('kind')}{ways}{'' if amount == '-' else f', {amount}'}{ends}"
 
 
 def _targets(rule: Mapping[str, Any]) -> str:

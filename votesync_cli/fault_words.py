@@ -122,7 +122,7 @@ class _Reader:
             raise self.wrong("a delay takes nodes or a link, and a duration such as 80ms or 80ms±20ms")
         links, text = self.links(places[0] if places else "all")
         more = {"amount": amount[0], "jitter": amount[1]} if amount[1] else {"amount": amount[0]}
-        shown = f"{amount[0]:g} ms" + (f" ± {amount[1]:g} ms" if amount[1] else "")
+        shown = f"{amount[0]:,.10g} ms" + (f" ± {amount[1]:,.10g} ms" if amount[1] else "")
         return Order(self.kind, tuple(link | more for link in links), f"delay {shown} on {text}")
 
     def chance(self, words: list[str]) -> Order:
@@ -149,7 +149,7 @@ class _Reader:
             raise self.wrong("a skew takes nodes and by how much their clocks are wrong, such as +2s or -300ms")
         group = self.members(words[0])
         request = {"op": "fault", "kind": "skew", "from": group, "amount": amount}
-        return Order(self.kind, (request,), f"skew {amount:+g} ms on the clock of {_list(group)}")
+        return Order(self.kind, (request,), f"skew {amount:+,.10g} ms on the clock of {_list(group)}")
 
     def links(self, text: str) -> tuple[list[Request], str]:
         """`1:3` and `1->3` one way, `1<->3` both ways, `1` every link of node 1, `all` every link."""

@@ -47,7 +47,8 @@ def folded(line: str, width: int) -> list[str]:
     quote = _QUOTE.match(line)
     if quote is not None and quote.end() <= width - LEAST_TEXT:
         lead = f"{'':{quote.end() - 2}}| "
-        return textwrap.wrap(line, width, subsequent_indent=lead, break_on_hyphens=False)
+        first, *more = textwrap.wrap(line[quote.end() :], width - quote.end(), break_on_hyphens=False)
+        return [quote[0] + first, *(lead + text for text in more)]
     lead = " " * (indent + 2) if indent else ""
     return textwrap.wrap(line, width, subsequent_indent=lead, break_long_words=False, break_on_hyphens=False)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, NamedTuple
 
+from votesync_cli.fault_results import told
 from votesync_cli.votes_model import Happening, VoteKind
 
 Span = tuple[str, str]  # text, style
@@ -255,12 +256,14 @@ _SENTENCES: dict[str, Teller] = {
     "restored": lambda f, d, _: f"{f.who} has its journal back, up to round {d.get('last')}",
     "no_quorum": lambda f, d, _: f"{f.who} has no majority and sent {count(d.get('waiting'))} messages back",
     "refused": lambda f, d, _: f"{f.who} turned away input on its {d.get('port')} port{_because(d)} ({d.get('count')} so far)",
-    "fault": lambda f, d, _: f"{f.who}: fault {d.get('fault')}{_detail(d.get('detail'))}",
+    "fault": lambda f, d, _: f"{f.who}: fault {_detail(d)}",
     "heal": lambda f, d, _: f"{f.who}: fault {d.get('fault') or ''} healed",
 }
 
 
-def _detail(detail: object) -> str:
-    if isinstance(detail, dict):
-        return " " + " ".join(f"{name}={value}" for name, value in detail.items())
-    return f" {detail}" if detail else ""
+def _detail(event: dict[str, Any]) -> str:
+    """The rule in words; a kind that nobody knows as it was logged."""
+    rule, kind = event.get("detail"), event.get("fault")
+    if isinstance(rule, dict):
+        return told(rule) if rule.get("kind") == kind else " ".join([str(kind), *(f"{n}={v}" for n, v in rule.items())])
+    return f"{kind} {rule}" if rule else str(kind)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import tzinfo
-from typing import Any
 
 from votesync_cli.board import MISSED_OF, Board, NodeLine, Turn
-from votesync_cli.fault_results import amount_of
+from votesync_cli.fault_results import told
 from votesync_cli.views_text import (
     UNICODE,
     Folded,
@@ -18,7 +17,6 @@ from votesync_cli.views_text import (
     duration,
     fold,
     fold_line,
-    listed,
     mood,
     sentence,
     sparkline,
@@ -171,7 +169,7 @@ class Picture:
     def _faults(board: Board) -> list[Line]:
         if not board.faults:
             return [[("faults ", "dim"), ("none", "")]]
-        return [[("faults ", "dim"), (f"node {node}: {_said(fault)}", "bad")] for node, fault in board.faults]
+        return [[("faults ", "dim"), (f"node {node}: {told(fault)}", "bad")] for node, fault in board.faults]
 
     def _events(self, board: Board, room: int) -> list[Line]:
         news = fold(board.happenings)[-room:]
@@ -187,17 +185,6 @@ def _broken(board: Board) -> tuple[list[tuple[int, int]], list[int]]:
     """The links that are down, and the nodes that say nothing of theirs."""
     down = [(node.node, peer) for node in board.nodes for peer, up in sorted(node.links.items()) if not up]
     return down, [node.node for node in board.nodes if not node.links and len(board.nodes) > 1]
-
-
-def _said(fault: Any) -> str:
-    """`delay from 0 to 1, 40 ms, ends in 12.0 s`."""
-    ways = [f"{name} {listed(fault[name])}" for name in ("from", "to") if isinstance(fault.get(name), list) and fault[name]]
-    kind = str(fault.get("kind"))
-    ways = ways[:1] if kind == "skew" else ways
-    amount = "" if amount_of(fault) == "-" else f", {amount_of(fault)}"
-    left = fault.get("left_ms")
-    ends = f", ends in {left / 1000:.1f} s" if isinstance(left, int | float) else ""
-    return " ".join([kind, *ways]) + amount + ends
 
 
 # --- in words ---
@@ -267,7 +254,7 @@ def told_node(node: NodeLine) -> str:
 
 def told_faults(board: Board) -> Iterator[str]:
     """What is at work, in words."""
-    yield from (in_words(f"fault at node {node}: {_said(fault)}") for node, fault in board.faults)
+    yield from (in_words(f"fault at node {node}: {told(fault)}") for node, fault in board.faults)
     if not board.faults:
         yield "faults: none"
 
