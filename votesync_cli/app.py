@@ -57,6 +57,7 @@ VERBS = {
     "who": Verb("Say who may write now, and who waits."),
     "explain": Verb("Say why a block stands here: its life from the client to the file."),
     "timeline": Verb("Draw the run as a space-time diagram."),
+    "report": Verb("Make one page of a run: verdict, plots, votes, faults, fairness."),
     "wait": Verb("Wait until every client has finished."),
     "send": Verb("Send lines, from arguments or standard input, through a node."),
     "bench": Verb("Put load on the running cluster; say how fast it is."),

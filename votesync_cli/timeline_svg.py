@@ -15,7 +15,7 @@ LEFT, TOP, LANE, FOOT = 96, 64, 72, 74
 PER_ROUND = 130  # pixels; so that five votes can be told apart
 LEAST, MOST = 900, 60_000
 
-_STYLE = """
+STYLE = """
 text{font:12px system-ui,"Noto Sans",sans-serif;fill:#1b1f24}.soft{fill:#5d6670}.title{font-size:16px;font-weight:bold}
 .paper{fill:#fff}.lane{stroke:#9aa5b1}.hold{fill:#cc79a7}.round{fill:#0072b2;opacity:.06}.break{stroke:#5d6670;stroke-width:1.5}
 .ballot{stroke:#0072b2;fill:#0072b2}.vote{stroke:#00795a;fill:#00795a;stroke-dasharray:5 3}
@@ -50,15 +50,16 @@ _SHAPES |= dict.fromkeys(("step_down", "no_quorum", "fail", "refused", "peer_dow
 _OTHER = ("written", None)
 
 
-def svg(picture: Timeline, title: str) -> Iterator[str]:
-    """The file, piece by piece."""
+def svg(picture: Timeline, title: str, *, styled: bool = True) -> Iterator[str]:
+    """The file, piece by piece; not `styled`: for a page that has STYLE itself."""
     length = min(MOST, max(LEAST, PER_ROUND * len(picture.rounds)))
     times = [mark.t for mark in picture.marks] + [spell.start for spell in picture.rounds] + [bar.end for bar in picture.bars]
     drawing = _Drawing(picture, Axis(times, length - LEFT - 24))
     height = TOP + LANE * len(picture.lanes) + FOOT
     size = f'width="{length}" height="{height}"'
     yield f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {length} {height}" role="img">\n'
-    yield f"<title>{escape(title)}</title>\n<desc>{escape(_described(picture))}</desc>\n<style>{_STYLE}</style>\n"
+    yield f"<title>{escape(title)}</title>\n<desc>{escape(_described(picture))}</desc>\n"
+    yield f"<style>{STYLE}</style>\n" if styled else ""
     yield f'<rect class="paper" {size}/>\n'
     yield f'<text class="title" x="16" y="26">{escape(title)}</text>\n'
     yield from _legend(height)
