@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ CHAOS = "chaos"
 LOCK = ".lock"
 DRAFT = ".new-"  # what is being gathered has a name that begins so
 GATHERED = (VOTES, CLIENTS, HISTORY, JOURNALS, CHAOS, OUTPUT)  # what is copied from the cluster and from the project
+LOG_OF = "the log of"  # how a service's log is called among what is missing
 OURS = frozenset({MARKER, COMPOSE, SETTINGS, VERDICT, DEEDS, LOCK, *GATHERED})
 
 _FORMAT = 1
@@ -47,7 +48,8 @@ class Run:
 
     `gathering`: the evidence was being replaced, so what lies there may not fit together. `moment` is (boot, monotonic
     microseconds) when output.txt had `size` bytes, for which the other evidence speaks. `missing` says what was not kept,
-    and why. `chaos` names records under `.votesync/chaos/`. `continues` is the run whose file this one went on with.
+    and why. `chaos` names records under `.votesync/chaos/`. `continues` is the run whose file this one went on with,
+    when it had `begins_at` bytes. `final`: the evidence was gathered right before the cluster was removed.
     """
 
     path: Path
@@ -66,6 +68,8 @@ class Run:
     missing: tuple[str, ...] = ()
     chaos: tuple[str, ...] = ()
     continues: str = ""
+    begins_at: int = 0
+    final: bool = False
 
     @property
     def name(self) -> str:
@@ -88,7 +92,8 @@ class Run:
             "nodes": self.nodes, "clients": self.clients, "started": said(self.started), "kept": said(self.kept),
             "ended": said(self.ended), "gathering": self.gathering, "messages": self.messages, "rounds": self.rounds,
             "moment": list(self.moment), "size": self.size, "missing": list(self.missing), "chaos": list(self.chaos),
-            "continues": self.continues,
+            "continues": self.continues, "begins_at": self.begins_at,
+            "final": self.final,
         }  # fmt: skip
 
 
@@ -226,6 +231,26 @@ def find(text: str, runs: Path) -> Run:
     raise UsageError(f"There is no run {text!r}.", f"Say latest, or one of: {names}.")
 
 
+def before(run: Run) -> list[Run]:
+    """The runs whose file this one goes on with, oldest first, as far back as their vote logs tell of all of it.
+
+    Where a log is missing, or the file has grown while nobody kept anything, that a node said nothing would prove nothing.
+    """
+    found = [run]
+    while is_name(found[0].continues):
+        earlier = read(run.path.parent / found[0].continues)
+        if earlier is None or not has_all_votes(earlier) or earlier.size != found[0].begins_at or earlier in found:
+            break
+        found.insert(0, earlier)
+    return found[:-1]
+
+
+def has_all_votes(run: Run) -> bool:
+    """Whether the vote logs of all nodes were kept, to their ends."""
+    logs = len(list((run.path / VOTES).glob("*.log")))
+    return run.state == "kept" and run.final and logs == run.nodes and not any(w.startswith(LOG_OF) for w in run.missing)
+
+
 # --- what belongs to a run ---
 
 
@@ -282,11 +307,6 @@ def disk_size(path: Path) -> int:
     return sum(status.st_blocks * 512 for _, status in files_of(path))
 
 
-def ended(run: Run, at: datetime) -> Run:
-    """The run, ended."""
-    return replace(run, ended=at)
-
-
 def _order(name: str) -> tuple[str, int]:
     match = _NAME.match(name)
     return (match[1], int(match[2] or 1)) if match else (name, 0)
@@ -304,6 +324,7 @@ def _from_json(path: Path, data: Mapping[str, Any]) -> Run:
         path=path, project=str(data["project"]), engine=str(data["engine"]), nodes=int(data["nodes"]),
         clients=int(data["clients"]), started=started, kept=_moment(data.get("kept")), ended=_moment(data.get("ended")),
         gathering=bool(data.get("gathering")), moment=(str(boot), int(mono)), continues=str(data.get("continues") or ""),
+        begins_at=int(data.get("begins_at") or 0), final=bool(data.get("final")),
         missing=tuple(map(str, data.get("missing") or ())), chaos=tuple(map(str, data.get("chaos") or ())), **counts,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from votesync_cli.results import Part, Table
 from votesync_cli.runs import Run
 from votesync_cli.runs_prune import Choice
 
-_OWN = frozenset({"votesync", "format", "gathering", "moment", "size"})  # what only a program has use for
+_OWN = frozenset({"votesync", "format", "gathering", "moment", "size", "begins_at", "final"})  # what only a program has use for
 
 
 def size_text(size: int) -> str:
@@ -44,9 +44,8 @@ class Listed:
         """The row of this run."""
         run = self.run
         messages = "-" if run.messages is None else f"{run.messages:,}"
-        name = f"{run.name} (latest)" if self.latest else run.name
         state = f"{run.state}*" if run.missing else run.state
-        return (name, run.project, str(run.nodes), run.engine, state, messages, self.verdict or "-", size_text(self.size))
+        return (run.name, run.project, str(run.nodes), run.engine, state, messages, self.verdict or "-", size_text(self.size))
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -75,7 +74,8 @@ class RunList:
         """The table and what its marks mean."""
         if self.table is None:
             return (f"No run is kept in {self.place}. `votesync up` opens one and `votesync down` fills it.",)
-        more = ("* not everything was kept: votesync runs show RUN",) if any(row.run.missing for row in self.rows) else ()
+        more = ["* not everything was kept: votesync runs show RUN"] if any(row.run.missing for row in self.rows) else []
+        more += [f"latest is {row.run.name}." for row in self.rows[:-1] if row.latest]
         return (self.table, *more)
 
     def to_text(self) -> str:

@@ -16,6 +16,7 @@ from tests.component.local_projects import node, project, service
 from tests.component.memory_engine import MemoryEngine
 from votesync_cli import runs
 from votesync_cli.commands import keeping
+from votesync_cli.commands.keeping import Beginning
 from votesync_cli.compose import ComposeProject
 from votesync_cli.engines.base import LogLine
 from votesync_cli.engines.local_state import locked
@@ -77,7 +78,7 @@ def files(run: runs.Run) -> set[str]:
 
 
 def test_all_of_it_is_kept_once_and_the_run_is_over(lab: ComposeProject, engine: Engine) -> None:
-    opened = keeping.opened(lab, "memory", {"nodes": 2}, NOON)
+    opened = keeping.opened(lab, "memory", {"nodes": 2}, Beginning(NOON, 0))
     assert opened.name == "2026-11-24T12-00-00Z"
     keeping.note_deed(lab, "kill", "cluster_sync_1")
     run = keeping.finish(engine, lab)
@@ -110,8 +111,8 @@ def test_a_cluster_that_nobody_opened_a_run_for_gets_one(lab: ComposeProject, en
 
 
 def test_a_run_whose_cluster_went_away_is_lost_and_the_next_says_what_it_goes_on_with(lab: ComposeProject) -> None:
-    first = keeping.opened(lab, "memory", {}, NOON)
-    second = keeping.opened(lab, "memory", {}, NOON)
+    first = keeping.opened(lab, "memory", {}, Beginning(NOON, 0))
+    second = keeping.opened(lab, "memory", {}, Beginning(NOON, 99))
     assert [run.state for run in runs.listed(first.path.parent)] == ["lost", "open"]
     assert second.continues == first.name
 
@@ -197,7 +198,7 @@ def test_a_second_gathering_finds_less_and_takes_nothing_away(lab: ComposeProjec
 
 
 def test_two_at_once_do_not_mix(lab: ComposeProject, engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
-    run = keeping.opened(lab, "memory", {}, NOON)
+    run = keeping.opened(lab, "memory", {}, Beginning(NOON, 0))
     with locked(run.path / runs.LOCK, 0.0, "busy"), pytest.MonkeyPatch.context() as patch:
         patch.setattr(keeping, "LOCK_WAIT", 0.1)
         assert keeping.finish(engine, lab) is None

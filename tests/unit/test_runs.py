@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,50 @@ def test_verify_and_chaos_leave_one_anothers_words_alone_and_name_no_directories
     assert "/home" not in (run.path / runs.VERDICT).read_text()
 
 
+def chain(place: Path, **last: Any) -> tuple[list[Run], Run]:
+    """Three runs that go on with one another's file, and the one that is open."""
+    earlier: list[Run] = []
+    for number in range(3):
+        more: dict[str, Any] = {"nodes": 2, "final": True, "size": 100 * (number + 1), "begins_at": 100 * number}
+        run = made(place, NOON + number * HOUR, continues=earlier[-1].name if earlier else "", **more)
+        (run.path / runs.VOTES).mkdir()
+        for node in (1, 2):
+            (run.path / runs.VOTES / f"cluster_sync_{node}.log").touch()
+        earlier.append(run)
+    return earlier, made(place, NOON + 3 * HOUR, **{"ended": None, "continues": earlier[-1].name, "begins_at": 300} | last)
+
+
+def test_the_vote_logs_of_earlier_runs_count_as_far_back_as_nothing_is_missing(tmp_path: Path) -> None:
+    earlier, last = chain(tmp_path)
+    assert runs.before(last) == earlier
+    (earlier[1].path / runs.VOTES / "cluster_sync_2.log").unlink()
+    assert runs.before(last) == earlier[2:]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"final": False}, {"size": 299}, {"missing": ("the log of cluster_sync_1: no",)}, {"kept": None}, {"gathering": True},
+     {"nodes": 3}],
+)  # fmt: skip
+def test_a_run_of_which_something_may_be_missing_ends_the_chain(tmp_path: Path, change: dict[str, Any]) -> None:
+    earlier, last = chain(tmp_path)
+    runs.write(replace(earlier[-1], **change))
+    assert runs.before(last) == []
+    runs.write(replace(earlier[-1], missing=("output.txt (5 bytes): too large",)))
+    assert len(runs.before(last)) == 3
+
+
+@pytest.mark.parametrize("name", ["", "../elsewhere", "2026-01-01T00-00-00Z"])
+def test_a_chain_that_leads_nowhere_ends(tmp_path: Path, name: str) -> None:
+    assert runs.before(chain(tmp_path, continues=name)[1]) == []
+
+
+def test_a_chain_that_bites_its_tail_ends(tmp_path: Path) -> None:
+    earlier, last = chain(tmp_path)
+    runs.write(replace(earlier[0], continues=earlier[2].name, begins_at=300))
+    assert len(runs.before(last)) == 3
+
+
 # --- pruning ---
 
 
@@ -219,10 +264,12 @@ def test_the_list_marks_the_latest_and_what_is_not_whole(tmp_path: Path) -> None
     made(tmp_path, NOON, missing=("output.txt",), messages=1234)
     newest = made(tmp_path, NOON + HOUR)
     told = RunList(str(tmp_path), tuple(Listed.of(run, newest) for run in runs.listed(tmp_path)))
-    first, second = told.to_text().splitlines()[1:3]
+    first = told.to_text().splitlines()[1]
     assert "kept*" in first
     assert "1,234" in first
-    assert "(latest)" in second
+    assert "latest is" not in told.to_text(), "the last one, as one expects"
+    other = RunList(str(tmp_path), tuple(Listed.of(run, runs.listed(tmp_path)[0]) for run in runs.listed(tmp_path)))
+    assert f"latest is {runs.listed(tmp_path)[0].name}." in other.to_text()
     assert [(row["state"], row["latest"], row["verdict"]) for row in told.to_json()] == [
         ("kept", False, None),
         ("kept", True, None),

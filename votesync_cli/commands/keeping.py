@@ -6,6 +6,7 @@ until all of it is there, and `run.json` says `gathering` for the instant in whi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from node_runtime.history import boot_id, now_mono
 from votesync_cli import belongings, runs
@@ -48,7 +49,15 @@ def attempt(what: str, deed: Callable[[], T]) -> T | None:
 # --- opening ---
 
 
-def opened(project: ComposeProject, engine: str, asked: Mapping[str, Any], at: datetime) -> runs.Run:
+class Beginning(NamedTuple):
+    """When a run began, how large output.txt was then (None: nobody looked), and whether there is a run to be opened."""
+
+    at: datetime
+    size: int | None = None
+    made: bool = True
+
+
+def opened(project: ComposeProject, engine: str, asked: Mapping[str, Any], begun: Beginning) -> runs.Run:
     """Open a run: its directory with the compose file and with what `up` was told; `latest` leads to it.
 
     Raises: VotesyncError, OSError.
@@ -57,18 +66,17 @@ def opened(project: ComposeProject, engine: str, asked: Mapping[str, Any], at: d
     before = [run for run in runs.listed(directory) if run.project == project.name]
     for old in before:
         if old.ended is None:
-            runs.write(runs.ended(old, at))  # its cluster is gone, and nobody has told us
-    output = project.shared_dir / belongings.OUTPUT if project.services else None
-    goes_on = bool(before) and output is not None and output.exists() and output.stat().st_size > 0
+            runs.write(replace(old, ended=begun.at))  # its cluster is gone, and nobody has told us
     run = runs.write(
         runs.Run(
-            path=runs.make(directory, at),
+            path=runs.make(directory, begun.at),
             project=project.name,
             engine=engine,
             nodes=len(project.nodes),
             clients=len(project.clients),
-            started=at,
-            continues=before[-1].name if goes_on else "",
+            started=begun.at,
+            continues=before[-1].name if before and begun.size else "",
+            begins_at=begun.size or 0,
         )
     )
     if project.file.exists():
@@ -89,23 +97,43 @@ def _versions() -> dict[str, str]:
     return {"votesync": own, "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
 
 
-def open_for(project: ComposeProject, engine: str, asked: Mapping[str, Any], at: datetime, *, made: bool) -> runs.Run | None:
-    """What `up` does in the end: a run for a cluster that it made, or that has none."""
-    if not made and current(project) is not None:
-        return None
-    return attempt("this run will not be kept", lambda: opened(project, engine, asked, at))
+def begin(engine: Engine, project: ComposeProject, steps: Sequence[Operation], *, anew: bool) -> Beginning:
+    """What `up` does before it changes anything; `anew`: there is no service yet.
+
+    Nodes that are made anew lose their logs, so what they have said is gathered first, and another run begins.
+    """
+    at, size, ended = runs.now(), 0, None
+    if any(step.role == "node" and step.kind in ("recreate", "remove") for step in steps) and current(project) is not None:
+        ended = finish(engine, project)
+    if ended is not None:
+        size = ended.size or 0  # what the nodes say until they end is in those logs, or none of these says that it ended
+    else:
+        with contextlib.suppress(OSError):
+            size = (project.shared_dir / belongings.OUTPUT).stat().st_size
+    return Beginning(at, size, anew or ended is not None)
 
 
-def before_change(engine: Engine, project: ComposeProject, steps: Sequence[Operation]) -> bool:
-    """What `up` does before it makes nodes anew, whose logs vanish: end the run with what it has. Whether it did."""
-    if not any(step.role == "node" and step.kind in ("recreate", "remove") for step in steps) or current(project) is None:
-        return False
-    return finish(engine, project) is not None
+def open_for(project: ComposeProject, engine: str, asked: Mapping[str, Any], begun: Beginning) -> None:
+    """What `up` does in the end: open a run for a cluster that it made, or that has none."""
+    if begun.made or current(project) is None:
+        attempt("this run will not be kept", lambda: opened(project, engine, asked, begun))
 
 
 def current(project: ComposeProject) -> runs.Run | None:
     """The run of the cluster that there is, as far as the records say."""
     return next(reversed(runs.open_runs(runs.place(project.state_dir), project.name)), None)
+
+
+def evidence_before(project: ComposeProject, *, running: bool) -> list[runs.Run]:
+    """The kept runs whose vote logs tell of the shared file: those before the open run, or all where nothing runs any more."""
+    run = current(project)
+    if run is not None or running:
+        return runs.before(run) if run is not None else []
+    known = [run for run in runs.listed(runs.place(project.state_dir)) if run.project == project.name]
+    output = project.shared_dir / belongings.OUTPUT
+    if not known or not output.is_file() or output.stat().st_size != known[-1].size or not runs.has_all_votes(known[-1]):
+        return []
+    return [*runs.before(known[-1]), known[-1]]
 
 
 # --- leaving something in it ---
@@ -153,7 +181,7 @@ def keep(engine: Engine, project: ComposeProject, *, end: bool = False, budget: 
 
     Raises: VotesyncError, OSError.
     """
-    run = current(project) or opened(project, engine.name, {}, runs.now())
+    run = current(project) or opened(project, engine.name, {}, Beginning(runs.now()))
     with locked(run.path / runs.LOCK, LOCK_WAIT, f"Run {run.name} is being gathered"):
         run = runs.read(run.path) or run  # as it is now that nobody else is at it
         for left in run.path.glob(f"{runs.DRAFT}*"):
@@ -195,6 +223,7 @@ def _gathered(engine: Engine, project: ComposeProject, run: runs.Run, stage: Pat
         kept=runs.now(),
         moment=moment,
         size=size,
+        final=final,
         messages=count.blocks if counted else None,
         rounds=count.rounds if counted else None,
         missing=tuple(budget.missing),

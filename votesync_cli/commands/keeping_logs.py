@@ -43,7 +43,7 @@ def _target(stage: Path, one: Observed) -> Path:
 
 
 def _what(one: Observed) -> str:
-    return f"the log of {one.service}"
+    return f"{runs.LOG_OF} {one.service}"
 
 
 def _read(engine: Engine, project: ComposeProject, some: list[Observed], stage: Path, budget: Budget) -> None:

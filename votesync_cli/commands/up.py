@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from votesync_cli import belongings, engines, runs
+from votesync_cli import belongings, engines
 from votesync_cli import options as o
 from votesync_cli.cluster import DEFAULT_FILE, project_name
 from votesync_cli.commands import keeping
@@ -75,15 +75,14 @@ def _raise(
     common: o.Common, draft: Draft, run: Raising, asked: dict[str, object], *, fresh: bool, wait: bool, rollback: bool
 ) -> Said:
     """Compare what is wanted with what is there, carry out the difference, tell."""
-    began = runs.now()
     before = run.engine.observe(run.project)
     steps = plan(run.project, before)
     _settle_data(run.project, before, fresh=fresh)
     for line in save(common, draft):
         say(line)
-    anew = keeping.before_change(run.engine, run.project, steps) or not before
+    begun = keeping.begin(run.engine, run.project, steps, anew=not before)
     statuses = carry_out(run, steps, before, wait=wait, rollback=rollback)
-    keeping.open_for(run.project, run.engine.name, asked | ({"fresh": True} if fresh else {}), began, made=anew)
+    keeping.open_for(run.project, run.engine.name, asked | ({"fresh": True} if fresh else {}), begun)
     return _told(draft, run.engine, steps, statuses, wait=wait)
 
 

@@ -105,11 +105,12 @@ def _verify_run(
     places, found = layout(run), runs.read(run)
     try:
         size = places.output.stat().st_size
+        earlier = [other.path / runs.VOTES for other in runs.before(found)] if found is not None else []
         size = min(size, found.size) if found is not None and found.size is not None else size
         evidence = Evidence(
             histories=_histories(places.output, history),
             moment=found.moment if found is not None else ("", 0),
-            votes=_read_votes(votes if votes is not None else places.votes),
+            votes=_read_votes(votes) if votes is not None else _read_votes(*earlier, places.votes),
             journals=_journals(None, journals or (places.journals if places.journals.is_dir() else None)),
             notes=tuple(f"Not kept: {what}." for what in found.missing) if found is not None else (),
         )
@@ -160,7 +161,7 @@ def _votes(common: Common, project: ComposeProject | None, given: Path | None, n
         return _read_votes(given)
     if project is not None:
         try:
-            book = _logged(common, project)
+            book = _logged(common, project, notes)
         except VotesyncError as error:
             notes.append(f"No vote logs: {error.message}")
             return None
@@ -168,23 +169,30 @@ def _votes(common: Common, project: ComposeProject | None, given: Path | None, n
     return None
 
 
-def _read_votes(given: Path) -> VoteBook | None:
-    paths = sorted([*given.glob("*.log"), *given.glob("*.jsonl")]) if given.is_dir() else [given]
-    book = load_votes(line for path in paths for line in _lines(path))
+def _read_votes(*places: Path) -> VoteBook | None:
+    """The logs of all these, each place after those before it."""
+    book = load_votes(_lines(places))
     return book if book.events else None
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        yield from stream
+def _lines(places: Iterable[Path]) -> Iterator[bytes]:
+    for given in places:
+        for path in sorted([*given.glob("*.log"), *given.glob("*.jsonl")]) if given.is_dir() else [given]:
+            with path.open("rb") as stream:
+                yield from stream
 
 
-def _logged(common: Common, project: ComposeProject) -> VoteBook:
-    """The logs of the project's nodes, one node after the other, for a node's own order is what counts."""
+def _logged(common: Common, project: ComposeProject, notes: list[str]) -> VoteBook:
+    """What was kept of the runs before, then the logs of the project's nodes, each node's in its order."""
     with open_engine(common, project) as engine:
         nodes = [found.service for found in engine.observe(project) if found.role == "node"]
+        kept = keeping.evidence_before(project, running=bool(nodes))
+        if kept:
+            names = ", ".join(run.name for run in kept)
+            notes.append(f"Vote logs of earlier rounds: run {names}." if nodes else f"Vote logs: kept run {names}.")
 
         def lines() -> Iterable[bytes]:
+            yield from _lines(run.path / runs.VOTES for run in kept)
             for node in nodes:
                 for line in engine.logs(project, [node], follow=False, since=None):
                     yield line.line.encode()
