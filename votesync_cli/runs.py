@@ -35,7 +35,8 @@ LOCK = ".lock"
 DRAFT = ".new-"  # what is being gathered has a name that begins so
 GATHERED = (VOTES, CLIENTS, HISTORY, JOURNALS, CHAOS, OUTPUT)  # what is copied from the cluster and from the project
 LOG_OF = "the log of"  # how a service's log is called among what is missing
-OURS = frozenset({MARKER, COMPOSE, SETTINGS, VERDICT, DEEDS, LOCK, *GATHERED})
+REPORT = "report.html"
+OURS = frozenset({MARKER, COMPOSE, SETTINGS, VERDICT, DEEDS, REPORT, LOCK, *GATHERED})
 
 _FORMAT = 1
 _NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)(?:-(\d{1,6}))?\Z")

@@ -126,6 +126,16 @@ def nodes_of(logs: Iterable[Path]) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def events_before(run: runs.Run | None) -> Iterator[votelog.Event]:
+    """What the nodes logged in the kept runs whose file this one goes on with, each node's in its order.
+
+    Raises: OSError.
+    """
+    for earlier in runs.before(run) if run is not None else []:
+        for path in sorted((earlier.path / runs.VOTES).glob("*.log")):
+            yield from (event for line in _lines(path) if (event := votelog.decode(line)) is not None)
+
+
 def gather(common: Common, chosen: Sources) -> Recorded:
     """Read it all.
 

@@ -10,9 +10,19 @@ from typing import Annotated, Any
 import typer
 
 from node_runtime.history import boot_id, now_mono
-from votesync_cli import belongings
+from votesync_cli import belongings, runs
 from votesync_cli.commands.context import compose_file, name_of, read_or_bare, say
-from votesync_cli.commands.gathering import HistoryOption, RunOption, Sources, VotesOption, gather, layout, resolved, sources
+from votesync_cli.commands.gathering import (
+    HistoryOption,
+    RunOption,
+    Sources,
+    VotesOption,
+    events_before,
+    gather,
+    layout,
+    resolved,
+    sources,
+)
 from votesync_cli.compose import template_file
 from votesync_cli.errors import EnvironmentFault, Inconclusive
 from votesync_cli.options import Common
@@ -74,10 +84,12 @@ def report(
 
     It reads what was recorded, also after the cluster is gone. The page is one file and loads nothing.
     """
-    directory, moment = resolved(common, run), (boot_id(), now_mono())
+    directory = resolved(common, run)
+    kept = runs.read(directory) if directory is not None else None
+    moment = kept.moment if kept is not None else (boot_id(), now_mono())
     title = directory.resolve().name if directory is not None else name_of(common)
     chosen = sources(common, directory, votes, history)
-    model = reported(_material(common, chosen, moment, title, _journals(common, directory)))
+    model = reported(_material(common, chosen, kept, moment, title, _journals(common, directory)))
     if html is None and markdown is None and not common.json:
         html = (directory if directory is not None and (run is None or not run.is_file()) else Path()) / NAME
     if html is not None:
@@ -91,7 +103,7 @@ def report(
 
 
 def _material(
-    common: Common, chosen: Sources, moment: tuple[str, int], title: str, journals: Sequence[Path]
+    common: Common, chosen: Sources, kept: runs.Run | None, moment: tuple[str, int], title: str, journals: Sequence[Path]
 ) -> Material:  # fmt: skip
     """Everything is read here, the size of a file that may grow first.
 
@@ -99,6 +111,7 @@ def _material(
     """
     try:
         size = chosen.output.stat().st_size if chosen.output is not None else 0
+        size = min(size, kept.size) if kept is not None and kept.size is not None else size
         histories = read_histories(chosen.histories) if chosen.histories else None
         found = gather(common, replace(chosen, histories=()))
         found.said = newest(found.said)
@@ -108,7 +121,7 @@ def _material(
                 "Start a cluster with `votesync up`, or name a kept run with --run.",
             )
         people = clients(histories, base_of(found.said)) if histories is not None else None
-        verdict = _verdict(chosen.output, size, histories, found, journals, moment) if chosen.output is not None else None
+        verdict = _verdict(chosen.output, size, histories, found, journals, moment, kept) if chosen.output is not None else None
         order = _order(chosen.output, size, histories, people) if chosen.output is not None and size else None
         broken = _broken(found, verdict, chosen.output)
     except OSError as error:
@@ -121,9 +134,13 @@ def _material(
 
 
 def _verdict(
-    output: Path, size: int, histories: Histories | None, found: Recorded, journals: Sequence[Path], moment: tuple[str, int]
-) -> Report:
+    output: Path, size: int, histories: Histories | None, found: Recorded, journals: Sequence[Path], moment: tuple[str, int],
+    kept: runs.Run | None,
+) -> Report:  # fmt: skip
+    """Of the file as it was at that moment; the votes on its first rounds may be those of earlier runs."""
     book = VoteBook()
+    for event in events_before(kept):
+        book.add(event)
     for said in found.said:
         book.add(said.event)
     evidence = Evidence(histories, moment, book if book.events else None, journals)
