@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VOTESYNC = [sys.executable, "-m", "votesync_cli"]
-UP = ["up", "--nodes", "5", "--messages", "50", "--rate", "8", "--round-window", "100"]
+UP = ["up", "--nodes", "5", "--messages", "50", "--rate", "4", "--round-window", "100"]
 PULL_SECONDS = 40.0  # without a new layer: then the base image cannot be had
 MARK = ".made-by-the-demo"
 ENVIRONMENT = 4  # votesync's exit code where the machine is at fault

@@ -25,6 +25,7 @@ from votesync_cli.engines.base import Engine, Finished
 from votesync_cli.errors import CommandFailed, UsageError, VotesyncError
 from votesync_cli.options import Common, TimeoutOption
 from votesync_cli.results import SendResult
+from votesync_cli.verify.rules_file import TYPED
 
 LinesArgument = Annotated[list[str] | None, typer.Argument(metavar="[LINE]...", help="The lines; default: standard input.")]
 NodeOption = Annotated[
@@ -57,7 +58,8 @@ def send(
         raise UsageError(f"{preferred.name} is a client.", "Messages are sent through a node.")
     data = _input(lines)
     with open_engine(common, project) as engine:
-        batch = Batch(engine, project, data, session or f"send-{secrets.token_hex(6)}", timeout, None if session else 1)
+        name = session or f"{TYPED.decode()}{secrets.token_hex(6)}"
+        batch = Batch(engine, project, data, name, timeout, None if session else 1)
         return batch.send(_order(engine, project, preferred))
 
 

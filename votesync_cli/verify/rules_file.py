@@ -161,11 +161,14 @@ def _number(text: bytes) -> int | None:
         return None
 
 
+TYPED = b"send-"  # how the sessions begin that `votesync send` makes
+
+
 class SessionOrder:
     """The texts of a session ascend by one, without gap or repeat, for sessions whose texts are all whole numbers.
 
-    A session may start at any number. One that has a text of another kind is not judged. Memory: one entry a
-    session.
+    A session may start at any number. One that has a text of another kind is not judged, nor are those of `votesync send`:
+    people type numbers there that count nothing. Memory: one entry a session.
     """
 
     def __init__(self) -> None:
@@ -183,6 +186,7 @@ class SessionOrder:
         """Compare the texts with one counter for each session; where that does not fit, look at each block."""
         expected = self._next
         present = set(run.sessions)
+        self._free.update(session for session in present if session.startswith(TYPED))
         if not run.numeric or not run.plain or not self._free.isdisjoint(present):
             self._feed_carefully(run)
             return

@@ -104,6 +104,12 @@ def test_session_order_passes_over_texts_that_are_no_numbers(tmp_path: Path) -> 
     assert alone["session-order"].status is Status.NOT_CHECKED
 
 
+def test_session_order_takes_numbers_that_people_typed_for_texts(tmp_path: Path) -> None:
+    found = verdicts(tmp_path, closed((0, "send-1f", 5, "7"), (1, "b", 6, "1")) + closed((0, "send-1f", 5, "3"), (1, "b", 6, "2")))
+    assert found["session-order"].status is Status.PASS
+    assert found["session-order"].detail.startswith("1 session ")
+
+
 def test_session_order_takes_a_long_number_for_a_text(tmp_path: Path) -> None:
     found = verdicts(tmp_path, closed((0, "a", 5, "1"), (0, "a", 6, "2" * 6000)))
     assert found["session-order"].status is Status.NOT_CHECKED
