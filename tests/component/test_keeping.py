@@ -16,6 +16,7 @@ from tests.component.local_projects import node, project, service
 from tests.component.memory_engine import MemoryEngine
 from votesync_cli import runs
 from votesync_cli.commands import keeping
+from votesync_cli.commands.down import stop_all
 from votesync_cli.commands.keeping import Beginning
 from votesync_cli.compose import ComposeProject
 from votesync_cli.engines.base import LogLine
@@ -204,6 +205,17 @@ def test_two_at_once_do_not_mix(lab: ComposeProject, engine: Engine, capsys: pyt
         assert keeping.finish(engine, lab) is None
     assert f"is being gathered (process {os.getpid()})" in capsys.readouterr().err
     assert keeping.finish(engine, lab) is not None
+
+
+def test_down_ends_the_clients_then_the_nodes_and_says_who_could_not_be_stopped(lab: ComposeProject, engine: Engine) -> None:
+    engine.calls.clear()
+    engine.pause(lab, "cluster_sync_2")
+    stop_all(engine, lab, engine.observe(lab))
+    assert engine.calls == ["pause cluster_sync_2", "stop client_1", "stop cluster_sync_1"], "a frozen one is left to `remove`"
+    engine.start(lab, "cluster_sync_1")
+    engine.faults["stop cluster_sync_1"] = EnvironmentFault("The daemon has gone.", "")
+    with pytest.raises(EnvironmentFault, match="The daemon has gone"):
+        stop_all(engine, lab, engine.observe(lab))
 
 
 def test_without_a_compose_file_the_logs_are_kept(lab: ComposeProject, engine: Engine) -> None:

@@ -30,7 +30,7 @@ def down(common: Common, volumes: VolumesOption = False, keep: KeepOption = True
     removed, run = [], None
     with open_engine(common, project) as engine:
         there = sorted(engine.observe(project), key=lambda observed: (observed.role == "node", -observed.id))
-        _stop(engine, project, there)
+        stop_all(engine, project, there)
         if keep and any(found.role == "node" for found in there):
             run = keeping.finish(engine, project)
         for found in there:
@@ -52,7 +52,7 @@ def down(common: Common, volumes: VolumesOption = False, keep: KeepOption = True
     return Said("down", text, facts | {"run": run.name if run is not None else None})
 
 
-def _stop(engine: Engine, project: ComposeProject, there: Sequence[Observed]) -> None:
+def stop_all(engine: Engine, project: ComposeProject, there: Sequence[Observed]) -> None:
     """End the clients, then all nodes at once: a node that is left alone for a moment would hold an election.
 
     Raises: VotesyncError of the first that could not be stopped.

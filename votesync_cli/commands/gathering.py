@@ -155,7 +155,8 @@ def need_votes(found: Recorded) -> None:
     """
     if not found.said:
         raise Inconclusive(
-            "There are no vote logs.", "Start a cluster with `votesync up`, or name logs with --votes or a run with --run."
+            "There are no vote logs.",
+            "Name a kept run (--run latest) or logs (--votes), or start a cluster with `votesync up`.",
         )
 
 
