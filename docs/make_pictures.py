@@ -1,8 +1,9 @@
-"""Draw the picture of the README: a real run of a real cluster, as a terminal shows it, made into an SVG.
+"""Draw the pictures of the README from one real run of a real cluster.
 
     make pictures
 
-It runs `votesync` on a pseudo-terminal in a directory of its own and draws what came out, unaltered.
+It runs `votesync` on a pseudo-terminal in a directory of its own and draws what came out, unaltered: `tail.svg` is the
+terminal, `timeline.svg` the rounds around the leader's death, `report.png` the top of the run's report.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -82,6 +84,8 @@ def main() -> None:
             session(console)
         finally:
             subprocess.run([*VOTESYNC, "down"], capture_output=True, check=True)
+        diagram()
+        report(Path(place))
     svg = console.export_svg(title="five nodes vote; the leader is killed", theme=THEME)
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # the reader's own monospace font, and nothing fetched
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
@@ -110,6 +114,30 @@ def session(console: Console) -> None:
     written = tail.text(stop=True)
     show(f"votesync tail    # meanwhile, elsewhere: votesync kill {leader}; votesync start {leader}", written)
     show("votesync verify", Screen("verify").text())
+
+
+def diagram() -> None:
+    """The rounds around the first change of leader."""
+    happened = [json.loads(line) for line in quietly("tail", "--run", "latest", "--json").splitlines()]
+    later = [row["round"] for row in happened if row["event"] == "round" and (row["term"] or 0) > 1]
+    if not later:
+        sys.exit("The leader was killed when all was written already: this machine is busy. Try again.")
+    first = min(later)
+    chosen = f"{first - 2}..{first + 1}"
+    quietly("timeline", "--run", "latest", "--rounds", chosen, "--svg", str(HERE / "timeline.svg"))
+
+
+def report(place: Path) -> None:
+    """The top of the report's page; the picture that there is stays where no browser is found."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        print("No chromium is installed, so docs/report.png stays as it is.", file=sys.stderr)
+        return
+    quietly("report", "--run", "latest", "--html", str(place / "report.html"))
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=4000"]
+    size = ["--force-device-scale-factor=0.8", "--window-size=1000,2120"]
+    shot = [browser, *words, *size, f"--screenshot={HERE / 'report.png'}", (place / "report.html").as_uri()]
+    subprocess.run(shot, capture_output=True, check=True, timeout=120)
 
 
 def quietly(*words: str) -> str:

@@ -97,7 +97,7 @@ def told(rule: Mapping[str, Any]) -> str:
     """`delay from 0 to 1, 40 ms, ends in 12.0 s`."""
     from_, to = (rule.get(name) for name in ("from", "to"))
     ways = f" from {_list(from_)}" if from_ else ""
-    ways += f" to {_list(to)}" if to and rule.get("kind") != "skew" else ""
+    ways = "" if rule.get("kind") == "skew" else ways + (f" to {_list(to)}" if to else "")
     amount = amount_of(rule)
     ends = f", ends in {_ends(iter([rule['left_ms']]))}" if rule.get("left_ms") is not None else ""
     return f"{rule.get('kind')}{ways}{'' if amount == '-' else f', {amount}'}{ends}"

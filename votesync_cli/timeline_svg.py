@@ -54,7 +54,7 @@ def svg(picture: Timeline, title: str, *, styled: bool = True) -> Iterator[str]:
     """The file, piece by piece; not `styled`: for a page that has STYLE itself."""
     length = min(MOST, max(LEAST, PER_ROUND * len(picture.rounds)))
     times = [mark.t for mark in picture.marks] + [spell.start for spell in picture.rounds] + [bar.end for bar in picture.bars]
-    drawing = _Drawing(picture, Axis(times, length - LEFT - 24))
+    drawing = _Drawing(picture, Axis(times, length - LEFT - 72))
     height = TOP + LANE * len(picture.lanes) + FOOT
     size = f'width="{length}" height="{height}"'
     yield f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {length} {height}" role="img">\n'

@@ -130,7 +130,8 @@ def heal(engine: Engine, project: ComposeProject, kinds: Sequence[str]) -> Fault
     answers = each(list(running), ask)
     unreached |= {name: answer.message for name, answer in answers.items() if isinstance(answer, VotesyncError)}
     healed = {running[name]: answer for name, answer in answers.items() if isinstance(answer, int)}
-    text = f"healed {sum(healed.values())} rules" if sum(healed.values()) else "nothing was left to heal"
+    many = sum(healed.values())
+    text = f"healed {many} rule{'' if many == 1 else 's'}" if many else "nothing was left to heal"
     return FaultDone(text, tuple(sorted(healed)), unreached)
 
 
