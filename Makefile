@@ -81,7 +81,7 @@ $(FUZZES): $(TESTS)
 fuzz: $(FUZZES) ## Fuzz every decoder with Atheris: make fuzz SECONDS=60 (each) TARGET=journal
 	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(or $(SECONDS),60) $(TARGET)
 
-pictures: $(RUNS) ## Draw the pictures of the README anew, from a real run
+pictures: $(TESTS) ## Draw the pictures of the README anew, from a real run
 	@$(BIN)/python docs/make_pictures.py
 
 BENCH ?= all

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,8 @@ import typer
 
 from node_runtime.history import boot_id, now_mono
 from votesync_cli import belongings, runs
-from votesync_cli.commands.context import compose_file, name_of, read_or_bare, say
+from votesync_cli.commands import keeping
+from votesync_cli.commands.context import compose_file, name_of, read_project, say
 from votesync_cli.commands.gathering import (
     HistoryOption,
     RunOption,
@@ -29,6 +30,7 @@ from votesync_cli.options import Common
 from votesync_cli.recorded import Recorded
 from votesync_cli.report.clients import Clients, base_of, clients
 from votesync_cli.report.fairness import OrderReader, Overtaking
+from votesync_cli.report.happenings import Deed, deeds_of
 from votesync_cli.report.markdown import markdown as as_markdown
 from votesync_cli.report.model import Material, RunReport
 from votesync_cli.report.model import report as reported
@@ -48,6 +50,11 @@ from votesync_cli.verify.verdict import Report
 from votesync_cli.verify.votebook import VoteBook
 
 NAME = "report.html"
+MISSING = {
+    "file": "There is no output.txt: nothing could be checked, and the order is not known.",
+    "histories": "There are no clients' histories (history/*.jsonl, or --history DIR), which say how long clients waited.",
+    "votes": "There are no vote logs (votes/*.log, or --votes FILE; after down: --run latest).",
+}
 
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Where the page goes; default: report.html in the run, or here.")
@@ -85,11 +92,11 @@ def report(
     It reads what was recorded, also after the cluster is gone. The page is one file and loads nothing.
     """
     directory = resolved(common, run)
-    kept = runs.read(directory) if directory is not None else None
-    moment = kept.moment if kept is not None else (boot_id(), now_mono())
+    known = runs.read(directory) if directory is not None else _current(common)
+    began, chosen = (boot_id(), now_mono()), sources(common, directory, votes, history)
+    asked = Asked(common, directory, known, began, replace(chosen, output=_short(chosen.output)))
     title = directory.resolve().name if directory is not None else name_of(common)
-    chosen = sources(common, directory, votes, history)
-    model = reported(_material(common, chosen, kept, moment, title, _journals(common, directory)))
+    model = reported(_material(asked, title))
     if html is None and markdown is None and not common.json:
         html = (directory if directory is not None and (run is None or not run.is_file()) else Path()) / NAME
     if html is not None:
@@ -102,18 +109,54 @@ def report(
 # --- the evidence ---
 
 
-def _material(
-    common: Common, chosen: Sources, kept: runs.Run | None, moment: tuple[str, int], title: str, journals: Sequence[Path]
-) -> Material:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is reported on: the directory of a kept run, or None for the cluster; `known` is what is recorded of the run.
+
+    `began` is (boot, monotonic microseconds) before anything was read.
+    """
+
+    common: Common
+    directory: Path | None
+    known: runs.Run | None
+    began: tuple[str, int]
+    chosen: Sources
+
+    @property
+    def moment(self) -> tuple[str, int]:
+        """What was acknowledged later need not stand in the file: it may not have been gathered with it."""
+        return self.known.moment if self.directory is not None and self.known is not None else self.began
+
+    def size(self) -> int:
+        """How much of the file is judged: as much as there was when it was gathered, or is now.
+
+        Raises: OSError.
+        """
+        size = self.chosen.output.stat().st_size if self.chosen.output is not None else 0
+        kept = self.known.size if self.directory is not None and self.known is not None else None
+        return size if kept is None else min(size, kept)
+
+
+def _short(path: Path | None) -> Path | None:
+    """From here where it lies below: whom the page is given to, needs no directory of this machine."""
+    return path.relative_to(Path.cwd()) if path is not None and path.is_relative_to(Path.cwd()) else path
+
+
+def _current(common: Common) -> runs.Run | None:
+    """What is recorded of the cluster that there is."""
+    return keeping.current(read_project(common)) if compose_file(common).exists() else None
+
+
+def _material(asked: Asked, title: str) -> Material:
     """Everything is read here, the size of a file that may grow first.
 
     Raises: EnvironmentFault, Inconclusive where there is nothing at all.
     """
+    chosen = asked.chosen
     try:
-        size = chosen.output.stat().st_size if chosen.output is not None else 0
-        size = min(size, kept.size) if kept is not None and kept.size is not None else size
+        size = asked.size()
         histories = read_histories(chosen.histories) if chosen.histories else None
-        found = gather(common, replace(chosen, histories=()))
+        found = gather(asked.common, replace(chosen, histories=()))
         found.said = newest(found.said)
         if not found.said and histories is None and chosen.output is None:
             raise Inconclusive(
@@ -121,29 +164,26 @@ def _material(
                 "Start a cluster with `votesync up`, or name a kept run with --run.",
             )
         people = clients(histories, base_of(found.said)) if histories is not None else None
-        verdict = _verdict(chosen.output, size, histories, found, journals, moment, kept) if chosen.output is not None else None
+        verdict = _verdict(asked, chosen.output, size, histories, found) if chosen.output is not None else None
         order = _order(chosen.output, size, histories, people) if chosen.output is not None and size else None
-        broken = _broken(found, verdict, chosen.output)
+        broken, deeds = _broken(found, verdict, chosen.output), _deeds(asked)
     except OSError as error:
         raise EnvironmentFault(f"{error.filename} cannot be read: {error.strerror}.", "Look at its permissions.") from error
     by = "" if order is None else "the file" if histories is None else "the histories"
     return Material(
         title, str(chosen.output or title), found, people, verdict, broken, order, by,
-        _missing(chosen, found, histories), tuple(_notes(found, people)),
+        _missing(chosen, found, histories), tuple(_notes(asked, found, people)), tuple(deeds),
     )  # fmt: skip
 
 
-def _verdict(
-    output: Path, size: int, histories: Histories | None, found: Recorded, journals: Sequence[Path], moment: tuple[str, int],
-    kept: runs.Run | None,
-) -> Report:  # fmt: skip
+def _verdict(asked: Asked, output: Path, size: int, histories: Histories | None, found: Recorded) -> Report:
     """Of the file as it was at that moment; the votes on its first rounds may be those of earlier runs."""
     book = VoteBook()
-    for event in events_before(kept):
+    for event in events_before(asked.known):
         book.add(event)
     for said in found.said:
         book.add(said.event)
-    evidence = Evidence(histories, moment, book if book.events else None, journals)
+    evidence = Evidence(histories, asked.moment, book if book.events else None, _journals(asked))
     return check(output, evidence, size)
 
 
@@ -171,29 +211,33 @@ def _broken(found: Recorded, verdict: Report | None, output: Path | None) -> tup
     return tuple(picture.violations)
 
 
-def _journals(common: Common, run: Path | None) -> list[Path]:
+def _journals(asked: Asked) -> list[Path]:
     """The journals of the project's nodes, or those that a kept run has."""
-    if run is not None:
-        return journal_dirs(layout(run).journals) if layout(run).journals.is_dir() else []
-    if not compose_file(common).exists():
+    if asked.directory is not None:
+        place = layout(asked.directory).journals
+        return journal_dirs(place) if place.is_dir() else []
+    if not compose_file(asked.common).exists():
         return []
-    found = [node.data_dir for node in read_or_bare(common).nodes if node.data_dir is not None]
+    found = [node.data_dir for node in read_project(asked.common).nodes if node.data_dir is not None]
     return found if any((path / JOURNAL_DIR).exists() for path in found) else []
+
+
+def _deeds(asked: Asked) -> list[Deed]:
+    """What somebody broke or mended by hand, as far as it was kept."""
+    place = asked.directory or (asked.known.path if asked.known is not None else None)
+    path = place / runs.DEEDS if place is not None else None
+    return deeds_of(path.read_bytes().splitlines()) if path is not None and path.is_file() else []
 
 
 def _missing(chosen: Sources, found: Recorded, histories: Histories | None) -> dict[str, str]:
     """What the sections lack, each with what would bring it."""
-    out = {}
-    if chosen.output is None:
-        out["file"] = "There is no output.txt, so nothing could be checked and the order is not known."
-    if histories is None:
-        out["histories"] = "There are no clients' histories (history/*.jsonl, or --history DIR)."
-    if not found.said:
-        out["votes"] = "There are no vote logs (votes/*.log, or --votes FILE; a cluster that is gone takes them with it)."
-    return out
+    lacks = {"file": chosen.output is None, "histories": histories is None, "votes": not found.said}
+    return {name: MISSING[name] for name, is_lacking in lacks.items() if is_lacking}
 
 
-def _notes(found: Recorded, people: Clients | None) -> Iterator[str]:
+def _notes(asked: Asked, found: Recorded, people: Clients | None) -> Iterator[str]:
+    if asked.directory is not None and asked.known is not None:
+        yield from (f"Not kept: {what}." for what in asked.known.missing)
     if found.by_wall:
         yield f"{found.by_wall:,} events are placed by wall clocks, for they were logged on another clock."
     if people is not None and people.by_wall:

@@ -13,7 +13,7 @@ from typing import Any
 from votesync_cli.recorded import Recorded
 from votesync_cli.report.clients import Client, Clients, base_of
 from votesync_cli.report.fairness import Overtaking
-from votesync_cli.report.happenings import Event, Stretch, events, stretches
+from votesync_cli.report.happenings import Deed, Event, Stretch, by_hand, events, stretches
 from votesync_cli.report.moments import Artist, Moment, drawn, moments
 from votesync_cli.report.nodes import Votes, votes
 from votesync_cli.report.numbers import Bucket, Grid, Spread, evenness, grid, histogram, spread, spreads, sums
@@ -41,6 +41,7 @@ class Material:
     order_by: str = ""
     missing: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    deeds: tuple[Deed, ...] = ()
 
 
 @dataclass(slots=True)
@@ -122,14 +123,17 @@ def report(material: Material) -> RunReport:
     found = material.found
     told = stories(found.said)
     seen = votes(found.said, told, found.nodes)
-    busy = _busy(seen, material.clients)
+    busy = _busy(seen, material.clients) or (found.said[0].t if found.said else 0,) * 2
     zero, end = _shown(found, busy)
     artist = Artist(found, material.broken)
     chosen = moments(seen.rounds, told, found.said, material.broken)
-    happened = [event._replace(t=event.t - zero) for event in events(found.said)]
-    people = material.clients
+    people, base = material.clients, base_of(found.said)
     ordered = sorted(people.waits) if people is not None else []
-    base, broken = base_of(found.said), stretches(artist.bands(), found.nodes, found.said)
+    deeds, paused = by_hand(material.deeds, base, end)
+    happened = sorted([*events(found.said), *deeds], key=lambda event: event.t)
+    last = max((item.t for item in found.said if item.kind in ("start", "leader")), default=0)  # `down` at the end is no fault
+    troubles = sorted([*stretches(artist.bands(), found.nodes, found.said), *paused])
+    broken = [trouble for trouble in troubles if trouble.kind != "down" or trouble.start <= max(busy[1], last)]
     return RunReport(
         title=material.title, source=material.source, verdict=material.verdict,
         began=(base + zero) / 1e6 if base is not None else None, policy=_policy(found),
@@ -140,7 +144,8 @@ def report(material: Material) -> RunReport:
         per_round=spread(r.messages for r in seen.rounds),
         clients=people.rows if people is not None else None,
         evenness=evenness([row.mean for row in people.rows if row.mean is not None]) if people is not None else None,
-        order=material.order, order_by=material.order_by, events=happened,
+        order=material.order, order_by=material.order_by,
+        events=[event._replace(t=event.t - zero) for event in happened],
         stretches=[s._replace(start=s.start - zero, end=s.end - zero) for s in broken],
         moments=[replace(moment, start=moment.start - zero) for moment in drawn(chosen, artist.window, PICTURES)],
         missing=material.missing, notes=material.notes, votes=_from_zero(seen, zero),
@@ -152,14 +157,14 @@ def _policy(found: Recorded) -> str:
     return next((str(said.event.get("writer") or "") for said in found.said if said.kind == "start"), "")
 
 
-def _busy(seen: Votes, people: Clients | None) -> tuple[int, int]:
-    """From the first message that was sent (or proposed) to the last that was written or acknowledged."""
+def _busy(seen: Votes, people: Clients | None) -> tuple[int, int] | None:
+    """From the first message that was sent (or proposed) to the last that was written or acknowledged; None without any."""
     starts = [found.start for found in seen.rounds[:1]]
     ends = [max(found.end for found in seen.rounds)] if seen.rounds else []
     if people is not None:
         starts += [people.first] if people.first is not None else []
         ends += [max(people.acks)] if people.acks else []
-    return (min(starts), max(*ends, min(starts))) if starts and ends else (min(starts, default=0), min(starts, default=0))
+    return (min(starts), max([*starts, *ends])) if starts else None
 
 
 def _shown(found: Recorded, busy: tuple[int, int]) -> tuple[int, int]:

@@ -91,7 +91,7 @@ def _reasons(rounds: Sequence[Round], told: Mapping[int, Story], broken: Iterabl
         yield from ((index, reason) for reason in _failures(story))
     slow = sorted((found for found in rounds if found.state in ("written", "decided")), key=lambda found: -found.took)
     for rank, found in enumerate(slow[:SLOWEST] if len(slow) > 1 else slow):
-        which = "the slowest round" if rank == 0 else f"the slowest round but {('one', 'two')[rank - 1]}"
+        which = ("the slowest round", "the second slowest round", "the third slowest round")[rank]
         yield found.round, Reason("slow", f"{which}: {duration(found.took)} from its ballot to its end")
 
 

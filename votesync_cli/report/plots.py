@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from votesync_cli.report import words
+from votesync_cli.report.happenings import STATES
 from votesync_cli.report.model import RunReport
 from votesync_cli.report.numbers import Spread
 from votesync_cli.report.plots_svg import COLOURS, Plot, page_svg
@@ -123,9 +124,9 @@ def _time_axis(model: RunReport, sheet: Sheet) -> None:
     labels: list[tuple[float, str, str]] = []
     for found in model.stretches:
         a, b = max(cut.start / 1e6, found.start / 1e6), min(end, max(found.end, found.start + cut.width // 5) / 1e6)
-        colour = COLOURS["down" if found.kind == "down" else "fault"]
+        colour = COLOURS["down" if found.kind in STATES else "fault"]
         if a < b:
-            hatch = "--" if found.kind == "down" else "////"
+            hatch = "--" if found.kind in STATES else "////"
             axes.axvspan(a, b, facecolor=colour, alpha=0.13, linewidth=0)
             axes.axvspan(a, b, facecolor="none", edgecolor=colour, alpha=0.4, hatch=hatch, linewidth=0)
             labels.append((a, found.text(len(model.votes.nodes)) if sheet.width == WIDE else found.kind, colour))
@@ -239,7 +240,7 @@ def _lanes(model: RunReport, sheet: Sheet) -> None:
             axes.broken_barh([(a, max(0.0, b - a))], (lane[reign.node] - 0.22, 0.44), facecolor=COLOURS["hold"], linewidth=0)
             axes.plot([a], [lane[reign.node]], marker="*", markersize=9, color=COLOURS["election"], clip_on=False, zorder=4)
     for found in model.stretches:
-        kind = "down" if found.kind == "down" else "fault"
+        kind = "down" if found.kind in STATES else "fault"
         for node in (node for node in found.nodes if node in lane):
             a, b = max(first, found.start / 1e6), min(last, max(found.end, found.start + cut.width // 5) / 1e6)
             place = (lane[node] - 0.4, 0.8)
@@ -256,7 +257,10 @@ def _lanes(model: RunReport, sheet: Sheet) -> None:
     axes.set_xlabel("seconds after the beginning", loc="left")
     axes.locator_params(axis="x", nbins=10 if sheet.width == WIDE else 5)
     axes.grid(axis="y", linewidth=0.8)
-    _key(sheet, [("leads", "hold", ""), ("elected", "election", "*"), ("fault", "fault", "////"), ("down", "down", "--")])
+    _key(
+        sheet,
+        [("leads", "hold", ""), ("elected", "election", "*"), ("fault", "fault", "////"), ("down or paused", "down", "--")],
+    )
 
 
 def _key(sheet: Sheet, kinds: Sequence[tuple[str, str, str]]) -> None:

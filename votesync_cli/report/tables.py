@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from votesync_cli.recorded import session_key
 from votesync_cli.report.clients import shares
+from votesync_cli.report.happenings import STATES
 from votesync_cli.report.model import RunReport
 from votesync_cli.report.numbers import Spread
 from votesync_cli.results import Table
@@ -83,7 +85,8 @@ def _size(model: RunReport) -> Iterator[Fact]:
     votes, verdict = model.votes, model.verdict
     if model.began is not None:
         yield Fact("began", f"{datetime.fromtimestamp(model.began, UTC):%Y-%m-%d %H:%M:%S} UTC", "where the time axes begin")
-    yield Fact("busy for", duration(model.busy[1] - model.busy[0]), "from the first message sent to the last answered")
+    busy = model.busy[1] - model.busy[0]
+    yield Fact("busy for", duration(busy) if busy else "", "from the first message sent to the last answered")
     policy = {"turns": "each writes its own messages", "winner": "the winner of a round writes all of it"}.get(model.policy, "")
     yield Fact("nodes", str(len(votes.nodes) or ""), policy)
     yield Fact("clients", str(len(model.clients)) if model.clients is not None else "", "sessions with a history")
@@ -120,12 +123,12 @@ def _trouble(model: RunReport) -> Iterator[Fact]:
     yield Fact("without a leader", duration(votes.leaderless), without)
     yield Fact("stalled turns", f"{votes.stalls:,}", "permissions taken back and granted anew")
     yield Fact("ballots refused", f"{sum(sum(node.no.values()) for node in votes.nodes):,}", "votes of no")
-    faults = [found for found in model.stretches if found.kind != "down"]
+    faults = [found for found in model.stretches if found.kind not in STATES]
     kinds = [f"{sum(found.kind == kind for found in faults)} {kind}" for kind in dict.fromkeys(found.kind for found in faults)]
     yield Fact("faults", f"{len(faults):,}", ", ".join(kinds))
-    yield Fact(
-        "times down", f"{len(model.stretches) - len(faults):,}", "a node that said nothing until its next start, or the end"
-    )
+    for state, note in (("down", "a node that said nothing until its next start, or the end"), ("paused", "a node, by hand")):
+        many = sum(found.kind == state for found in model.stretches)
+        yield Fact(f"times {state}", f"{many:,}" if many or state == "down" else "", note)
 
 
 def _latency(name: str, found: Spread | None, what: str) -> Iterator[Fact]:
@@ -262,7 +265,7 @@ def fairness(model: RunReport) -> Cut:
             rows.append((wait.p99 if wait is not None else -1, (*head, *_overtaken(model, client.session))))
     else:
         whole = sum(found.messages for found in order.values())
-        for name, found in order.items():
+        for name, found in sorted(order.items(), key=lambda item: session_key(item[0])):
             head = (name, "", f"{found.messages:,}", f"{found.messages / whole:.1%}", "", "", "", "")
             rows.append((found.messages, (*head, *_overtaken(model, name))))
     kept = rows if len(rows) <= CLIENTS else sorted(rows, key=lambda row: -row[0])[:CLIENTS]
