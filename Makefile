@@ -16,6 +16,9 @@ TESTS := $(VENV)/.votesync-tests
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 SUITES := unit scenarios simulation component e2e
 PYTEST := $(BIN)/python -m pytest
+# Component tests wait for sockets and processes most of the time; those of one file share what they need.
+HOW_component := --numprocesses 2 --dist loadfile
+HOW_e2e := --durations 12
 JOBS ?= 2
 FOR ?= 600
 SEEDS ?= $(shell date +%s)000:
@@ -49,10 +52,10 @@ check: $(TESTS) ## Lint, types, imports, form
 	$(PYTEST) tests/test_tidy.py
 
 test: check ## Everything: the check, then every suite (one of them: make unit, scenarios, simulation, component, e2e)
-	@for suite in $(SUITES); do echo "== $$suite"; $(PYTEST) tests/$$suite || exit 1; done
+	@for suite in $(SUITES); do echo "== $$suite"; $(MAKE) -s $$suite || exit 1; done
 
 unit scenarios simulation component e2e: $(TESTS) ## Run one suite
-	$(PYTEST) tests/$@
+	$(PYTEST) tests/$@ $(HOW_$@)
 
 demo: $(RUNS) ## A cluster of five: start, watch, kill the leader, go on, verify, stop (ENGINE=local|docker)
 	@$(BIN)/python examples/demo.py --engine $(ENGINE)
