@@ -82,16 +82,24 @@ def _wanted(model: RunReport) -> Iterator[Wanted]:
         yield Wanted("wait", "Wait of the clients", words.spreads(curves.waits, "wait of clients"), 250, _wait)
     if any(curves.took):
         yield Wanted("took", "Rounds, from ballot to written", words.spreads(curves.took, "duration of rounds"), 250, _took)
+    many = len(votes.nodes)
+    some = f" (nodes 0 to {votes.nodes[MOST_ROWS - 1].node})" if many > MOST_ROWS else ""
     if votes.nodes and (votes.reigns or model.stretches):
         alt = f"{words.elections(model)} {words.stretches(model)}"
-        yield Wanted("lanes", "Who led, and what was broken", alt, 74 + 24 * min(len(votes.nodes), MOST_ROWS), _lanes)
+        yield Wanted("lanes", f"Who led, and what was broken{some}", alt, _height(many), _lanes)
     if model.classes:
         yield Wanted("classes", "How long clients waited", words.classes(model), 240, _classes)
     if votes.nodes and votes.rounds:
-        yield Wanted("votes", "Votes of each node", words.votes(model), 84 + 26 * min(len(votes.nodes), MOST_ROWS), _votes)
-    if model.clients and any(client.wait for client in model.clients):
-        rows = min(len(model.clients), MOST_ROWS)
-        yield Wanted("clients", "Wait of each client", words.clients(model), 84 + 24 * rows, _clients)
+        yield Wanted("votes", f"Votes of each node{some}", words.votes(model), _height(many), _votes)
+    clients = sum(client.wait is not None for client in model.clients or ())
+    if clients:
+        those = f" (the {MOST_ROWS} that waited longest)" if clients > MOST_ROWS else ""
+        yield Wanted("clients", f"Wait of each client{those}", words.clients(model), _height(clients), _clients)
+
+
+def _height(rows: int) -> int:
+    """Pixels of a plot with a row a node or client; many rows are narrower."""
+    return 84 + (25 if rows <= 12 else 16) * min(rows, MOST_ROWS)
 
 
 def _twice(model: RunReport, wanted: Wanted) -> Plot:
@@ -366,4 +374,4 @@ def _clients(model: RunReport, sheet: Sheet) -> None:
 
 def _name(session: str) -> str:
     text = f"client {session}" if session.isdecimal() else session
-    return (text if len(text) <= 10 else f"{text[:9]}…").replace("$", r"\$")
+    return (text if len(text) <= 10 else f"…{text[-9:]}").replace("$", r"\$")
