@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
+from votesync_cli.views_page import folded
 from votesync_cli.views_text import Line, Symbols, symbols_for
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def show(result: Result, look: Look, stream: TextIO | None = None) -> None:
     if look.plain:
         from votesync_cli import views_plain
 
-        paper.say(view.spoken(result) if view else views_plain.lines(result))
+        paper.speak(view.spoken(result) if view else views_plain.lines(result))
     elif view:
         paper.print(view.page(result, paper.width, paper.symbols))
     elif paper.width is None:
@@ -149,6 +150,14 @@ class Paper:
                 self._console.print(Text.assemble(*((part, STYLES[style]) for part, style in line)), overflow="ignore")
         self._stream.flush()
 
+    def speak(self, lines: Iterable[str]) -> None:
+        """Print sentences; on a terminal they are folded at words, for it would break them anywhere.
+
+        Raises: BrokenPipeError.
+        """
+        width = self.width
+        self.say(lines if width is None else (part for line in lines for part in folded(line, width)))
+
     def say(self, lines: Iterable[str]) -> None:
         """Print lines of text as they are.
 
@@ -183,7 +192,7 @@ class Teller:
 
         before, self._before = self._before, board
         told = views_top.spoken(board, self._zone) if before is None else views_top.changes(before, board, self._zone)
-        self._paper.say(told)
+        self._paper.speak(told)
 
     def is_left(self) -> bool:
         """Never: Ctrl-C ends it, keys are not taken."""

@@ -28,6 +28,11 @@ def _part(part: Part) -> Iterator[str]:
 
 
 def row_in_words(columns: tuple[str, ...], row: tuple[str, ...]) -> str:
-    """`node 0: state running; role leader`: the cells behind their columns' names, those that are empty left out."""
+    """`node 0: state running; role leader`: the cells behind their columns' names, those that are empty left out.
+
+    Of two columns, the first is a name and the second its value.
+    """
+    if len(columns) == 2:
+        return spoken(f"{row[0]}: {row[1]}")
     told = [f"{name} {cell}" for name, cell in zip(columns[1:], row[1:], strict=True) if cell not in {"", "-"}]
     return spoken(f"{columns[0]} {row[0]}: {'; '.join(told)}")

@@ -62,16 +62,16 @@ class SpokenOutput:
             else:
                 self._happened(between)
                 between = []
-                self._paper.say([spoken_round(item, self._zone)])
+                self._paper.speak([spoken_round(item, self._zone)])
         self._happened(between)
 
     def sampled(self, sampler: Sampler) -> None:
         """Print that not every round is told, and how many there are."""
         shown = f"telling 1 of {sampler.every}" if sampler.every > 1 else "telling all again"
-        self._paper.say([f"{round(sampler.rate):,} rounds a second, {shown}"])
+        self._paper.speak([f"{round(sampler.rate):,} rounds a second, {shown}"])
 
     def _happened(self, items: Sequence[Happening]) -> None:
-        self._paper.say(f"{clock(one.happening.ts, self._zone)[:8]} {spoken(sentence(one))}" for one in fold(items))
+        self._paper.speak(f"{clock(one.happening.ts, self._zone)[:8]} {spoken(sentence(one))}" for one in fold(items))
 
 
 class TableOutput:

@@ -67,7 +67,7 @@ class Picture:
         lead = f"node {board.leader} leads term {board.term}" if board.leader is not None else "no leader"
         well = board.exit_code == 0
         rates = f"{board.rounds_s:,.1f} rounds/s  {board.messages_s:,.1f} messages/s"
-        done = f"round {count(board.round)}  {count(board.written)} bytes written"
+        done = f"round {count(board.round)}  {count(board.written)} bytes{'' if self._is_narrow else ' written'}"
         p50, p99, top = (duration(board.quantile(share), self._symbols) for share in (0.5, 0.99, 1.0))
         history = board.history[-max(10, min(60, (self._width or 100) - 50)) :]
         return [

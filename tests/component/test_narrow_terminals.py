@@ -48,6 +48,13 @@ def test_a_long_last_column_is_folded_and_not_cut(monkeypatch: pytest.MonkeyPatc
     assert " ".join(" ".join(line.split()) for line in lines[1:]).split()[3:] == mend.split()
 
 
+def test_plain_sentences_are_folded_at_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = shown(STATUS, 60, monkeypatch, Common(color=False, plain=True))
+    assert max(map(len, lines)) <= 60
+    assert " ".join(lines).split()[:4] == ["node", "0:", "service", "cluster_sync_1;"]
+    assert sum(line.split().count("follower;") for line in lines) == 3
+
+
 def test_colours_only_where_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert any("\x1b[" in line for line in shown(STATUS, 80, monkeypatch, Common()))

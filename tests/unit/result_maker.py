@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from votesync_cli.results import (
     StatusResult,
     WaitResult,
 )
+from votesync_cli.runs import Run
+from votesync_cli.runs_results import Listed, RunList, RunShown
+from votesync_cli.verify.selftest import SelfTest, Trial
 from votesync_cli.verify.verdict import Counterexample, Place, Report, Status, Verdict
 
 ZONE = UTC
@@ -71,10 +74,19 @@ BROKEN = Verdict(
 FACTS = Facts(acked=12_345, invoked=12_350, clients=5, under_load=7, leader_changes=3, turns_taken_over=2, restarts=4)
 BENCH: dict[str, Any] = {
     "clients": 5, "in_flight": 1, "size": 16, "seconds": 10.0, "messages": 12_000, "rate": 1200.0, "acked": 12_005,
-    "unknown": 3, "errors": {"closed": 2}, "mean_us": 900, "p50_us": 850, "p90_us": 1500, "p99_us": 4000, "p999_us": 12_000, "max_us": 41_000,
-    "histogram": [[850, 8000], [1500, 3000], [4100, 950], [41_000, 50]],
+    "unknown": 3, "errors": {"closed": 2}, "mean_us": 900, "p50_us": 850, "p90_us": 1500, "p99_us": 4000, "p999_us": 12_000,
+    "max_us": 41_000, "histogram": [[850, 8000], [1500, 3000], [4100, 950], [41_000, 50]],
 }  # fmt: skip
 NEXT = "  votesync tail -f  watch the votes\n  votesync kill 4   break something"
+
+
+def _kept(day: int, *, latest: bool) -> Listed:
+    at = datetime(2026, 11, day, 3, 31, 7, tzinfo=UTC)
+    path = Path(f"2026-11-{day}T03-31-07Z")
+    missing = () if latest else ("the log of cluster_sync_3: no such file",)
+    end = at + timedelta(minutes=5)
+    run = Run(path, "lab", "local", 5, 5, at, end, end, False, 2939, 1204, missing=missing)
+    return Listed(run, "PASS" if latest else "", 4_200_000, latest)
 
 
 def results() -> dict[str, Result]:
@@ -121,6 +133,21 @@ def results() -> dict[str, Result]:
         ),
         "chaos_plan": Plan(7, ("at 0.5 s: kill leader for 1.2 s", "at 2.0 s: delay 2 80 ± 20 ms for 3.0 s"), ()),
         "bench": BenchResult("lab", 5, "turns", BENCH),
+        "runs": RunList(".votesync/runs", (_kept(24, latest=False), _kept(25, latest=True))),
+        "runs_show": RunShown(
+            _kept(24, latest=False), {"asked": {"nodes": 5, "faults": True}},
+            {"verdict": "PASS", "by": "verify", "at": "2026-11-24T03:31Z"},
+            ({"verb": "fault", "what": "cut 1 -> 3"},),
+            (("output.txt", 303_561), ("votes/cluster_sync_1.log", 325_000)), "latest",
+        ),
+        "self_test": SelfTest(
+            "shared_data/output.txt",
+            (
+                Trial("a block twice", ("no-duplicate",), ("session-order", "no-duplicate", "no-invention", "agreement"), 40),
+                Trial("two rounds swapped", (), ()),
+                Trial("a torn block", ("framing",), ()),
+            ),
+        ),
         "verify": _report(*PASSED, notes=("No vote logs: there is no Docker Engine.",)),
         "verify_fails": _report(*PASSED[:2], BROKEN),
     }  # fmt: skip

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from node_runtime.records import SEPARATOR
-from votesync_cli.results import Table
+from votesync_cli.results import Part, Table
 from votesync_cli.verify.check import Evidence, check
 from votesync_cli.verify.history import read_histories
 from votesync_cli.verify.verdict import Report, Status, plural
@@ -162,13 +162,18 @@ class SelfTest:
             return 3
         return 1 if any(trial.is_missed for trial in self.trials) else 0
 
-    def to_text(self) -> str:
+    @property
+    def page(self) -> tuple[Part, ...]:
         """The table and a sentence."""
         if not self.trials:
-            return f"{self.file} has no round with two native blocks: there is nothing to damage."
+            return (f"{self.file} has no round with two native blocks: there is nothing to damage.",)
         caught = sum(bool(trial.caught) for trial in self.trials)
         rows = Table(("damage", "verdict", "rules", "line"), tuple(trial.cells() for trial in self.trials), frozenset({"line"}))
-        return f"{rows.to_text()}\n\n{caught} of {plural(len(self.trials), 'damage')} caught."
+        return (rows, "", f"{caught} of {plural(len(self.trials), 'damage')} caught.")
+
+    def to_text(self) -> str:
+        """The same as text."""
+        return "\n".join(part if isinstance(part, str) else part.to_text() for part in self.page)
 
     def to_json(self) -> Iterator[dict[str, Any]]:
         """One object a damage."""
