@@ -374,4 +374,4 @@ def _clients(model: RunReport, sheet: Sheet) -> None:
 
 def _name(session: str) -> str:
     text = f"client {session}" if session.isdecimal() else session
-    return (text if len(text) <= 10 else f"…{text[-9:]}").replace("$", r"\$")
+    return (text if len(text) <= 10 else f"…{text[-7:]}").replace("$", r"\$")
