@@ -21,6 +21,10 @@ def main(argv: list[str]) -> int:
         from node_runtime import ctl
 
         return ctl.main(rest)
+    if what == "client" and rest[:1] == ["send"]:
+        from node_runtime import sending
+
+        return sending.main(rest[1:])
     if what == "client":
         from node_runtime import load
 

@@ -1,6 +1,6 @@
 """A client's history: what it sent and what it was told, as evidence for `verify` (JSON Lines).
 
-    {"event":"begin","session","from","to","boot","mono","ts"}   a batch of messages from..to; again after a restart
+    {"event":"begin","session","from","to","boot","mono","ts"}   a batch from..to (null: as many as come); again after a restart
     {"event":"invoke","session","seq","time","text","node","mono"}   written before the message is sent
     {"event":"resend","session","from","to","node","mono"}   unacknowledged ones, sent once more, maybe elsewhere
     {"event":"ok","session","seq","round","offset","mono"}   acknowledged; round and offset null where not told
@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
+
+HISTORY_DIR = "history"  # in the shared directory
 
 
 def now_mono() -> int:
@@ -53,8 +55,8 @@ class History:
         self._lines: list[str] = []
         self._is_due = False
 
-    def begin(self, first: int, last: int) -> None:
-        """A batch starts, or goes on after a restart."""
+    def begin(self, first: int, last: int | None) -> None:
+        """A batch starts, or goes on after a restart; `last` is None where nobody knows how many will come."""
         self._note({"event": "begin", "from": first, "to": last, "boot": boot_id(), "ts": time.time()}, now_mono())
         self.flush()
 

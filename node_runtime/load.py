@@ -1,4 +1,4 @@
-"""The client container: `python -m node_runtime client` sends a batch, `client send` sends lines of its input.
+"""The client container: `python -m node_runtime client` sends a batch of messages.
 
 A batch that was broken off (the process was killed, the time was over) goes on where it stopped when the client is
 started again, by its own history; after one that is complete comes a new one.
@@ -6,17 +6,13 @@ started again, by its own history; after one that is complete comes a new one.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import contextlib
 import json
 import math
 import os
-import secrets
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +21,7 @@ from node_runtime.client import Ack, Client, OutcomeUnknownError
 from node_runtime.client_link import ask_last_seq
 from node_runtime.config import Address, parse_peers
 from node_runtime.errors import ClientProtocolError, ConfigError, NodeError
-from node_runtime.history import History, Progress, now_mono, read_progress
+from node_runtime.history import HISTORY_DIR, History, Progress, now_mono, read_progress
 from node_runtime.messages import MAX_NODES, MAX_SEQ, NodeId
 from node_runtime.records import is_session, text_fault
 
@@ -53,7 +49,7 @@ class LoadConfig:
     @property
     def history(self) -> Path:
         """Where its history is."""
-        return Path(self.shared_dir) / "history" / f"client_{self.id + 1}.jsonl"
+        return Path(self.shared_dir) / HISTORY_DIR / f"client_{self.id + 1}.jsonl"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> LoadConfig:
@@ -71,7 +67,7 @@ class LoadConfig:
         timeout = _number(env, "TIMEOUT", 0.0, 0, 1e9)
         return cls(
             id=number,
-            nodes=_own_first(number, parse_peers("NODES", env.get("NODES", ""))),
+            nodes=own_first(number, parse_peers("NODES", env.get("NODES", ""))),
             session=session,
             shared_dir=env.get("SHARED_DIR") or "/shared",
             messages=int(_number(env, "MESSAGES", 50, 0, MAX_SEQ // 2, whole=True)),
@@ -83,7 +79,8 @@ class LoadConfig:
         )
 
 
-def _own_first(number: int, nodes: Mapping[NodeId, Address]) -> tuple[tuple[NodeId, Address], ...]:
+def own_first(number: int, nodes: Mapping[NodeId, Address]) -> tuple[tuple[NodeId, Address], ...]:
+    """The nodes in the order in which a client tries them: its own, then those after it."""
     ring = sorted(nodes, key=lambda node: (node - number) % MAX_NODES)
     return tuple((node, nodes[node]) for node in ring)
 
@@ -138,7 +135,7 @@ async def run_batch(config: LoadConfig, stop: asyncio.Event, report: Callable[[d
     try:
         with config.history.open("rb") as lines:
             progress = read_progress(lines, config.session)
-        known = await _until(stop, _last_seq(config, progress.acked))
+        known = await until(stop, _last_seq(config, progress.acked))
         if known is None:
             return False
         progress = _plan(progress, known, config)
@@ -179,7 +176,7 @@ async def _send(
     failed = 0
     await client.start()
     try:
-        await _until(stop, _produce(client, config, progress, latencies))
+        await until(stop, _produce(client, config, progress, latencies))
     except ClientProtocolError:
         failed = 1
         raise
@@ -217,7 +214,7 @@ async def _produce(client: Client, config: LoadConfig, progress: Progress, laten
     await client.drain()
 
 
-async def _until(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:
+async def until(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:
     """The result of `work`, or None if `stop` comes first."""
     task = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())
@@ -245,90 +242,12 @@ async def _last_seq(config: LoadConfig, acked: int) -> int:
         await asyncio.sleep(0.1)
 
 
-# --- sending lines ---
-
-
-async def send_lines(
-    nodes: Sequence[tuple[NodeId, Address]],
-    lines: AsyncIterator[str],
-    report: Callable[[dict[str, object]], None],
-    *,
-    session: str | None = None,
-    first: int | None = None,
-    window: int = 64,
-    timeout: float | None = None,
-) -> bool:
-    """Append each line once, as it comes; `report` gets one reply a line, in order. True if all are acknowledged.
-
-    `session` defaults to a new one. `first` is the number of the first line where the caller knows it: a second run with
-    the same lines then writes none of them twice. `timeout` is how many seconds the last acks may take after the input's end.
-    """
-    name = session or f"send-{secrets.token_hex(6)}"
-
-    def on_ack(ack: Ack) -> None:
-        where = {"round": ack.round, "offset": ack.offset, "node": ack.node}
-        report({"ok": True, "session": name, "seq": ack.seq, **where})
-
-    addresses, ids, cluster = [address for _, address in nodes], [node for node, _ in nodes], os.environ.get("CLUSTER")
-    last_seq = first - 1 if first is not None else None if session else 0
-    client = Client(addresses, name, nodes=ids, window=window, last_seq=last_seq, on_ack=on_ack, cluster=cluster)
-    try:
-        async with asyncio.timeout(timeout) as limit:
-            await client.start()
-            return await _post_lines(client, lines, report, limit, timeout)
-    except (TimeoutError, ClientProtocolError, OutcomeUnknownError) as error:
-        why = str(error) or f"no ack in {timeout:g} s; is a majority of the nodes up?"
-        report({"ok": False, "session": name, "code": "unknown", "error": why, "retry": True, "pending": client.pending})
-        return False
-    finally:
-        await client.close()
-
-
-async def _post_lines(
-    client: Client,
-    lines: AsyncIterator[str],
-    report: Callable[[dict[str, object]], None],
-    limit: asyncio.Timeout,
-    timeout: float | None,
-) -> bool:
-    """Post every line; one that can never be taken is reported and passed over. True if there was none."""
-    all_taken = True
-    async for line in lines:
-        try:
-            await client.post(line)
-        except ClientProtocolError as error:
-            all_taken = False
-            report({"ok": False, "session": client.session, "code": error.code, "error": str(error), "retry": error.retry})
-        if timeout is not None:
-            limit.reschedule(asyncio.get_running_loop().time() + timeout)
-    await client.drain()
-    return all_taken
-
-
-async def input_lines(source: Iterable[str]) -> AsyncIterator[str]:
-    """Lines of a file that may block, read ahead by one thread."""
-    loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1024)
-
-    def read() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody wants the rest
-            for line in source:
-                asyncio.run_coroutine_threadsafe(queue.put(line.rstrip("\r\n")), loop).result()
-            asyncio.run_coroutine_threadsafe(queue.put(None), loop).result()
-
-    threading.Thread(target=read, daemon=True).start()
-    while (line := await queue.get()) is not None:
-        yield line
-
-
 # --- the process ---
 
 
 def main(argv: Sequence[str]) -> int:
-    """`client` and `client send`: returns the exit code."""
+    """`client`: returns the exit code."""
     try:
-        if argv and argv[0] == "send":
-            return _send_main(argv[1:])
         if argv:
             raise ConfigError("arguments", " ".join(argv), "nothing, or: send [--node HOST:PORT …] [--session NAME]")
         return _batch_main(LoadConfig.from_env(os.environ))
@@ -340,49 +259,16 @@ def main(argv: Sequence[str]) -> int:
 def _batch_main(config: LoadConfig) -> int:
     async def run() -> int:
         stop = asyncio.Event()
-        code = _stop_on_signals(stop)
+        code = stop_on_signals(stop)
         if config.timeout is not None:
             asyncio.get_running_loop().call_later(config.timeout, stop.set)
-        return 0 if await run_batch(config, stop, _print) else (code[0] if code else 1)
+        return 0 if await run_batch(config, stop, say) else (code[0] if code else 1)
 
     return asyncio.run(run())
 
 
-def _send_main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="client send", description="Append each line of the input; one JSON line an ack.")
-    parser.add_argument("--node", action="append", metavar="HOST:PORT", help="where to send; more than one: in this order")
-    parser.add_argument("--session", help="the session to go on with (default: a new one)")
-    parser.add_argument("--first", type=int, help="the number of the first line, where an earlier run may have sent it already")
-    parser.add_argument("--timeout", type=float, help="seconds to wait for the last acks (default: for ever)")
-    parser.add_argument("--window", type=int, default=64, help="messages under way at a time (default: 64)")
-    options = parser.parse_args(argv)
-    if options.node:
-        nodes = tuple(parse_peers("--node", ",".join(f"{i}={text}" for i, text in enumerate(options.node))).items())
-    else:
-        number = os.environ.get("ID", "0")
-        nodes = _own_first(int(number) if number.isdigit() else 0, parse_peers("NODES", os.environ.get("NODES", "")))
-    source = open(sys.stdin.fileno(), encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115 - stdin
-
-    async def run() -> int:
-        stop = asyncio.Event()
-        code = _stop_on_signals(stop)
-        work = send_lines(
-            nodes,
-            input_lines(source),
-            _print,
-            session=options.session,
-            first=options.first,
-            window=options.window,
-            timeout=options.timeout,
-        )
-        sent = await _until(stop, work)
-        return code[0] if code else (0 if sent else 1)
-
-    return asyncio.run(run())
-
-
-def _stop_on_signals(stop: asyncio.Event) -> list[int]:
-    """The exit code of the signal that came, once one has."""
+def stop_on_signals(stop: asyncio.Event) -> list[int]:
+    """Set `stop` at SIGTERM or SIGINT; the exit code of the signal that came, once one has."""
     code: list[int] = []
     loop = asyncio.get_running_loop()
 
@@ -395,5 +281,6 @@ def _stop_on_signals(stop: asyncio.Event) -> list[int]:
     return code
 
 
-def _print(line: dict[str, object]) -> None:
+def say(line: dict[str, object]) -> None:
+    """One line of the process's output."""
     print(json.dumps(line, ensure_ascii=False), flush=True)  # noqa: T201 - the output of the process

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from node_runtime.messages import MAX_MESSAGE
 
 FORMAT_VERSION = 1
+TYPED = "send-"  # how the sessions begin whose messages somebody typed (`votesync send`)
 SEPARATOR = b"#" * 56 + b"\n"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")

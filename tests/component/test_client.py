@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from node_runtime.client import Ack, Client, OutcomeUnknownError
 from node_runtime.config import Address
 from node_runtime.errors import ClientProtocolError
 from node_runtime.history import History
-from node_runtime.load import LoadConfig, run_batch, send_lines
+from node_runtime.load import LoadConfig, run_batch
 from tests.component.gateway_node import OneNode
 
 LIMIT_S = 60.0
@@ -340,48 +340,3 @@ def test_a_wrong_variable_is_named(changes: dict[str, str], variable: str) -> No
     env = {"ID": "0", "NODES": "0=127.0.0.1:5000", **changes}
     with pytest.raises(Exception, match=f"^{variable}="):
         LoadConfig.from_env(env)
-
-
-# --- sending lines ---
-
-
-async def stream(*lines: str) -> AsyncIterator[str]:
-    for line in lines:
-        yield line
-
-
-def test_lines_are_sent_in_order_and_a_bad_one_is_reported() -> None:
-    async def work() -> None:
-        async with OneNode() as node:
-            replies: list[dict[str, Any]] = []
-            assert not await send_lines(((0, node.address),), stream("a", "b\x00", "c"), replies.append)
-            assert texts(node) == ["a", "c"]
-            assert sorted(reply["ok"] for reply in replies) == [False, True, True]
-            assert await send_lines(((0, node.address),), stream("d"), replies.append, session="s1")
-            assert await send_lines(((0, node.address),), stream("e"), replies.append, session="s1")
-            assert (replies[-1]["session"], replies[-1]["seq"]) == ("s1", 2)
-
-    run(work())
-
-
-def test_promise_2_lines_that_are_sent_again_under_the_same_numbers_are_written_once() -> None:
-    async def work() -> None:
-        async with OneNode() as node:
-            replies: list[dict[str, Any]] = []
-            for lines in (("a", "b"), ("a", "b", "c")):
-                assert await send_lines(((0, node.address),), stream(*lines), replies.append, session="s1", first=1)
-            assert texts(node) == ["a", "b", "c"]
-            assert [reply["seq"] for reply in replies] == [1, 2, 1, 2, 3]
-
-    run(work())
-
-
-def test_send_says_so_when_no_ack_comes_in_time() -> None:
-    async def work() -> None:
-        async with OneNode() as node:
-            node.is_deciding = False
-            replies: list[dict[str, Any]] = []
-            assert not await send_lines(((0, node.address),), stream("a"), replies.append, timeout=0.3)
-            assert [(reply["code"], reply["retry"], reply["pending"]) for reply in replies] == [("unknown", True, 1)]
-
-    run(work())

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node_runtime.records import is_session
+from node_runtime.records import TYPED, is_session
 from votesync_cli import completing
 from votesync_cli.commands.context import open_engine, read_project, say
 from votesync_cli.compose import ComposeProject, Service
@@ -25,9 +25,10 @@ from votesync_cli.engines.base import Engine, Finished
 from votesync_cli.errors import CommandFailed, UsageError, VotesyncError
 from votesync_cli.options import Common, TimeoutOption
 from votesync_cli.results import SendResult
-from votesync_cli.verify.rules_file import TYPED
 
-LinesArgument = Annotated[list[str] | None, typer.Argument(metavar="[LINE]...", help="The lines; default: standard input.")]
+LinesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[LINE]...", help="The lines; default, or -: standard input.")
+]
 NodeOption = Annotated[
     str | None,
     typer.Option(
@@ -58,14 +59,14 @@ def send(
         raise UsageError(f"{preferred.name} is a client.", "Messages are sent through a node.")
     data = _input(lines)
     with open_engine(common, project) as engine:
-        name = session or f"{TYPED.decode()}{secrets.token_hex(6)}"
+        name = session or f"{TYPED}{secrets.token_hex(6)}"
         batch = Batch(engine, project, data, name, timeout, None if session else 1)
         return batch.send(_order(engine, project, preferred))
 
 
 def _input(lines: list[str] | None) -> bytes:
     """The lines as the client reads them: each ends with a line feed."""
-    if lines:
+    if lines and lines != ["-"]:
         return b"".join(os.fsencode(line) + b"\n" for line in lines)
     if sys.stdin.isatty():
         say("Type lines; end with Ctrl-D.")

@@ -11,6 +11,7 @@ from itertools import count, islice
 from operator import eq, lt
 from typing import Any
 
+from node_runtime.records import TYPED
 from votesync_cli.verify.findings import Earlier, Finding, Findings, Judged, place_of, text_of
 from votesync_cli.verify.reader import End, Fault, Run
 from votesync_cli.verify.verdict import Place, plural
@@ -161,7 +162,7 @@ def _number(text: bytes) -> int | None:
         return None
 
 
-TYPED = b"send-"  # how the sessions begin that `votesync send` makes
+_TYPED = TYPED.encode()
 
 
 class SessionOrder:
@@ -186,7 +187,7 @@ class SessionOrder:
         """Compare the texts with one counter for each session; where that does not fit, look at each block."""
         expected = self._next
         present = set(run.sessions)
-        self._free.update(session for session in present if session.startswith(TYPED))
+        self._free.update(session for session in present if session.startswith(_TYPED))
         if not run.numeric or not run.plain or not self._free.isdisjoint(present):
             self._feed_carefully(run)
             return

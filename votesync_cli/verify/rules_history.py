@@ -16,7 +16,7 @@ from votesync_cli.verify.history import NEVER, Histories, SessionHistory
 from votesync_cli.verify.reader import End, Fault, Run
 from votesync_cli.verify.verdict import Place, plural
 
-_HISTORY = "the histories of {} (blocks that came by `send` or the text protocol have none)"
+_HISTORY = "the histories of {} (blocks that came by `send --session` or the text protocol have none)"
 
 
 class _Latest(NamedTuple):

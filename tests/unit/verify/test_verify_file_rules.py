@@ -105,7 +105,8 @@ def test_session_order_passes_over_texts_that_are_no_numbers(tmp_path: Path) -> 
 
 
 def test_session_order_takes_numbers_that_people_typed_for_texts(tmp_path: Path) -> None:
-    found = verdicts(tmp_path, closed((0, "send-1f", 5, "7"), (1, "b", 6, "1")) + closed((0, "send-1f", 5, "3"), (1, "b", 6, "2")))
+    rounds = closed((0, "send-1f", 5, "7"), (1, "b", 6, "1")), closed((0, "send-1f", 5, "3"), (1, "b", 6, "2"))
+    found = verdicts(tmp_path, b"".join(rounds))
     assert found["session-order"].status is Status.PASS
     assert found["session-order"].detail.startswith("1 session ")
 
