@@ -183,7 +183,7 @@ class Node:
 
     def trace(self, event: dict[str, Any]) -> None:
         """One event for the vote log, with the time and the node."""
-        wall, ticks = self._stamp or (self._clock.wall(), self._clock.ticks())
+        wall, ticks = self._stamp or (self._clock.wall(), steady_ticks())
         head = {"ts": round(wall, 6), "mono": ticks, "node": self._config.node, "event": ""}
         event.setdefault("term", self._core.state.term)
         self._lines.append(votelog.encode(head | event))
@@ -208,11 +208,10 @@ class Node:
             self._trace("heal", fault=rule.get("kind"))
         inputs, self._inbox = self._inbox, []
         while True:
-            ticks = self._clock.ticks()
-            self._stamp = (self._clock.wall(), ticks)  # events happen when the core steps, not when the disk is done
+            self._stamp = (self._clock.wall(), steady_ticks())  # events happen when the core steps, not when the disk is done
             if self._held:
                 inputs, self._held = self._held + inputs, []
-            inputs = self._duties.obey(self._core.step(ticks, inputs))
+            inputs = self._duties.obey(self._core.step(self._clock.ticks(), inputs))
             if not inputs:
                 break
         self._stamp = None

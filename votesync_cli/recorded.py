@@ -1,8 +1,7 @@
 """What a run left behind, on one axis of time: the nodes' vote logs and the clients' histories. Pure.
 
 The axis is CLOCK_MONOTONIC in microseconds, which all processes and containers of one boot of one machine share. What
-was logged elsewhere, after a reboot, or under the fault `skew` (which also bends a node's monotonic clock) is put on it by
-the wall clock, and counted as `by_wall`.
+was logged elsewhere or after a reboot is put on it by the wall clock, and counted as `by_wall`.
 """
 
 from __future__ import annotations
@@ -107,7 +106,8 @@ def _events(logs: Iterable[Iterable[str | bytes]]) -> Iterator[Event]:
 
 def _base(events: Sequence[Event]) -> int:
     """Unix microseconds at the zero of the clock that most of the log shares."""
-    bases = sorted(_wall(event) - mono for event in events if (mono := whole(event.get("mono"))) is not None)
+    starts = [event for event in events if event["event"] == "start"]  # no fault bends a clock yet
+    bases = sorted(_wall(event) - mono for event in starts or events if (mono := whole(event.get("mono"))) is not None)
     return bases[len(bases) // 2] if bases else 0
 
 
@@ -117,36 +117,22 @@ def _wall(event: Event) -> int:
 
 def _aligned(events: Sequence[Event], base: int, out: Recorded) -> list[Said]:
     """The events on the axis; a node's never fall behind one another, for their order is known."""
-    skew: dict[int, int] = {}
+    shares: dict[int, bool] = {}  # whether the node, as it runs, shares the axis' clock; a skew bends `ts` alone
     latest: dict[int, int] = {}
     places: dict[int, int] = {}
     said = []
     for event in events:
         node, kind = event["node"], event["event"]
-        if kind == "start":
-            skew.pop(node, None)
-        mono, wall = whole(event.get("mono")), _wall(event) - skew.get(node, 0)
-        same = mono is not None and node not in skew and abs(wall - mono - base) < SAME_CLOCK
-        t = mono if same and mono is not None else wall - base
-        out.by_wall += not same
+        mono, wall = whole(event.get("mono")), _wall(event)
+        if kind == "start" or node not in shares:
+            shares[node] = mono is not None and abs(wall - mono - base) < SAME_CLOCK
+        t = mono if shares[node] and mono is not None else wall - base
+        out.by_wall += not shares[node]
         t = latest[node] = max(t, latest.get(node, t))
         place = places[node] = places.get(node, -1) + 1
         term = whole(event.get("term")) or 0
         said.append(Said(t, node, kind, term, whole(event.get("round")), event, place))
-        _note_skew(event, skew)
     return sorted(said, key=attrgetter("t"))
-
-
-def _note_skew(event: Event, skew: dict[int, int]) -> None:
-    """A skew bends the clocks right before its own line is written, and is taken off right before `heal` is."""
-    if event.get("fault") != "skew":
-        return
-    detail = event.get("detail")
-    amount = detail.get("amount") if isinstance(detail, dict) else None
-    if event["event"] == "fault" and isinstance(amount, int | float):
-        skew[event["node"]] = int(amount * 1000)
-    elif event["event"] == "heal":
-        skew.pop(event["node"], None)
 
 
 def _read_history(lines: Iterable[bytes], base: int | None, out: Recorded) -> None:
