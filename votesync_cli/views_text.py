@@ -117,9 +117,10 @@ def fold_line(line: Line, width: int | None, indent: int) -> list[Line]:
 # --- in words alone, as `--plain` says it ---
 
 _UNITS = {
-    "µs": "microsecond", "us": "microsecond", "ms": "millisecond", "s": "second", "min": "minute", "MB": "megabyte",
+    "µs": "microsecond", "us": "microsecond", "ms": "millisecond", "s": "second", "min": "minute",
+    "kB": "kilobyte", "MB": "megabyte", "GB": "gigabyte",
 }  # fmt: skip
-_AMOUNT = re.compile(r"(?<![\w.,+:-])(\d[\d,]*(?:\.\d+)?) ?(µs|us|ms|s|min|MB)(?!\w|:\d)")
+_AMOUNT = re.compile(r"(?<![\w.,+:-])(\d[\d,]*(?:\.\d+)?) ?(µs|us|ms|s|min|[kMG]B)(?!\w|:\d)")
 _READ = (
     (re.compile(r" ?± ?"), " plus or minus "),
     (re.compile(r" ?(?:→|->) ?"), " then "),

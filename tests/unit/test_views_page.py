@@ -70,6 +70,7 @@ def test_bars_are_as_long_as_there_is_room() -> None:
         ("80ms±20ms", "80 milliseconds plus or minus 20 milliseconds"),
         ("1→0→3 and more…", "1 then 0 then 3 and more and more"),
         ("3.5 rounds/s, 1.2 MB/s", "3.5 rounds a second, 1.2 megabytes a second"),
+        ("201 kB", "201 kilobytes"),
         ("2 #3: round 12", "2 number 3: round 12"),
         ("skew 3 +2s", "skew 3 +2s"),
         ("session 3s:12, file a/sub/s", "session 3s:12, file a/sub/s"),
