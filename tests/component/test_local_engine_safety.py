@@ -233,6 +233,24 @@ def test_two_ups_at_once_never_choose_the_same_port(tmp_path: Path) -> None:
         remove_all(engine, made)
 
 
+def test_a_port_stays_the_projects_while_its_node_is_down(tmp_path: Path) -> None:
+    made = project(tmp_path / "a", node(tmp_path / "a", 0), node(tmp_path / "a", 1))
+    with LocalEngine() as first:
+        start_all(first, made)
+    ports = json.loads(file_of(made).read_text())["ports"]["cluster_sync_1"]
+    engine = LocalEngine()
+    engine.kill(made, "cluster_sync_1")
+    other = project(tmp_path / "b", node(tmp_path / "b", 0))
+    with LocalEngine() as second:
+        second.prepare(other, lambda _: None)
+        theirs = json.loads(file_of(other).read_text())["ports"]["cluster_sync_1"]
+        assert set(ports.values()).isdisjoint(theirs.values())
+        engine.start(made, "cluster_sync_1")
+        second.teardown(other, volumes=False)
+    assert seen(engine, made, "cluster_sync_1").state == "running"
+    remove_all(engine, made)
+
+
 def test_a_second_up_of_one_project_is_refused_with_a_clear_sentence(tmp_path: Path) -> None:
     made = project(tmp_path, node(tmp_path, 0))
     with LocalEngine() as first:

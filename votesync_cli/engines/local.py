@@ -14,7 +14,8 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from votesync_cli.compose_model import ComposeProject, Service
@@ -69,7 +70,7 @@ class LocalEngine:
                 undo.enter_context(local_state.locked(place / "up.lock", 0.0, _busy(project)))
             with self._changed(project) as state:
                 known = state.ports if state.records else {}
-                state.ports = local_services.assign_ports(project.services, known, self._reservations)
+                state.ports = local_services.assign_ports(project.services, known, self._take(project))
                 local_services.make_directories(project)
                 local_state.save(place, state)
                 _say_moved(project, known, state.ports, progress)
@@ -87,7 +88,7 @@ class LocalEngine:
                     f"{service.name} exists already.", "Run `votesync ps` to see it, then run the command again."
                 )
             if any(node.name not in state.ports for node in project.nodes):
-                state.ports = local_services.assign_ports(project.services, state.ports, self._reservations)
+                state.ports = local_services.assign_ports(project.services, state.ports, self._take(project))
             told = local_services.environment(project, service, state.ports)
             record = Record(
                 service=service.name,
@@ -101,7 +102,7 @@ class LocalEngine:
                 start_period=service.healthcheck.start_period if service.healthcheck else None,
                 user=owner_of(service),
             )
-            self._lives(project, state).begin(record, self._held_ports(state, service.name))
+            self._lives(project, state).begin(record, self._held_ports(project, state, service.name))
 
     def start(self, project: ComposeProject, name: str) -> None:
         """Start again with the environment and the ports it had; one that runs is left alone.
@@ -116,7 +117,7 @@ class LocalEngine:
                 raise CommandFailed(f"{name} is paused.", f"Run `votesync unpause {name}`.")
             if life.state == "running":
                 return
-            lives.begin_again(record, self._held_ports(state, name))
+            lives.begin_again(record, self._held_ports(project, state, name))
 
     def stop(self, project: ComposeProject, name: str, timeout: float = 10.0) -> None:
         """SIGTERM, and SIGKILL for what still lives after `timeout` seconds. A paused service is woken for it.
@@ -226,19 +227,22 @@ class LocalEngine:
         """
         return local_calls.admin(self._lives(project, local_state.load(_place(project))).running(name), request, timeout)
 
-    def _held_ports(self, state: State, name: str) -> list[int]:
-        """The reservations of a service's ports, as descriptors for its process to keep as long as it lives.
+    def _take(self, project: ComposeProject) -> Callable[[int], bool]:
+        return partial(self._reservations.take, owner=str(_place(project)))
+
+    def _held_ports(self, project: ComposeProject, state: State, name: str) -> list[int]:
+        """The reservations of the project's ports, as descriptors for a service to keep as long as it lives.
 
         Raises: EnvironmentFault where a port that it had has been taken meanwhile.
         """
-        ports = state.ports.get(name, {}).values()
-        for port in ports:
-            if not self._reservations.take(port):
+        take, held = self._take(project), self._reservations.held
+        for port in state.ports.get(name, {}).values():
+            if not take(port):
                 raise EnvironmentFault(
                     f"Port {port}, which {name} was given, has been taken by somebody else.",
                     "End what listens there, or run `votesync down` and `votesync up` for new ports.",
                 )
-        return [self._reservations.held[port] for port in ports]
+        return [held[port] for ports in state.ports.values() for port in ports.values() if port in held]
 
     def _exists(self, project: ComposeProject) -> bool:
         """Whether there is anything of this project; somebody may have removed its files while it ran."""

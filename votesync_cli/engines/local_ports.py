@@ -1,8 +1,8 @@
 """Which ports of 127.0.0.1 a project gets: those of its compose file where they are free, else the next free ones.
 
 All containers may listen on one port number each in a network of their own; on loopback they share the numbers. Ports
-chosen here are reserved, so that two `up`s side by side do not choose the same: by a lock on an empty file, which the
-service's processes inherit and keep as long as they live, whether they have bound the port yet or not.
+chosen here are reserved, so that two `up`s side by side do not choose the same: by a lock on a file that names the
+project. All services that `up` starts inherit all of them, so that a port stays the project's while its node is down.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from votesync_cli.errors import EnvironmentFault
 
 LOOPBACK = "127.0.0.1"
 _LAST_PORT = 65535
+_MOST = 8192  # bytes of a project's name, which is a path
 
 
 class Reservations:
@@ -28,16 +29,19 @@ class Reservations:
     def __init__(self) -> None:
         self.held: dict[int, int] = {}  # port -> descriptor
 
-    def take(self, port: int) -> bool:
-        """Reserve a port: True where it is ours now, False where somebody listens on it or has reserved it."""
+    def take(self, port: int, owner: str) -> bool:
+        """Reserve a port for a project: True where it is its own now, False where somebody listens on it or has reserved it."""
         if port in self.held:
             return True
         handle = _open(port)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            reserved = os.pread(handle, _MOST, 0) == os.fsencode(owner)  # by the services that run
             os.close(handle)
-            return False
+            return reserved and is_free(port)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, os.fsencode(owner), 0)
         if not is_free(port):
             os.close(handle)
             return False
@@ -45,7 +49,7 @@ class Reservations:
         return True
 
     def release(self) -> None:
-        """Let go of all; what a service has inherited lasts as long as the service. The files stay, they are empty."""
+        """Let go of all; what a service has inherited lasts as long as the service. The files stay, they are small."""
         for handle in self.held.values():
             os.close(handle)
         self.held.clear()

@@ -15,7 +15,7 @@ from pathlib import Path
 import node_runtime
 from votesync_cli.compose_model import ComposeProject, Service
 from votesync_cli.engines import directories
-from votesync_cli.engines.local_ports import LOOPBACK, Reservations, choose, rewriter
+from votesync_cli.engines.local_ports import LOOPBACK, choose, rewriter
 from votesync_cli.engines.local_state import Ports
 from votesync_cli.errors import UsageError
 
@@ -50,7 +50,7 @@ def own_ports(service: Service) -> dict[str, int]:
     }
 
 
-def assign_ports(services: Sequence[Service], known: Ports, reservations: Reservations) -> Ports:
+def assign_ports(services: Sequence[Service], known: Ports, take: Callable[[int], bool]) -> Ports:
     """A port on loopback for each port a node listens on; those already known stay as they are.
 
     Published ports are served first and get exactly what they ask for.
@@ -65,7 +65,7 @@ def assign_ports(services: Sequence[Service], known: Ports, reservations: Reserv
             ports = assigned[node.name]
             wanted = [port for port in own_ports(node).values() if port not in ports and (port in published) is exact]
             taken = frozenset(mapped for given in (*known.values(), *assigned.values()) for mapped in given.values())
-            ports |= choose(dict.fromkeys(wanted), published, taken, reservations.take)
+            ports |= choose(dict.fromkeys(wanted), published, taken, take)
     return assigned
 
 
