@@ -184,7 +184,7 @@ def say_what_is_next(directory: Path, seconds: float) -> None:
     """One word on what to try next, to be pasted."""
     shown: Sequence[tuple[str, str]] = (
         (f"cd {shlex.quote(os.path.relpath(directory, ROOT))}", "compose.yml and shared_data/output.txt are there"),
-        ("alias votesync=../.venv/bin/votesync", ""),
+        (f"alias votesync={shlex.quote(os.path.relpath(ROOT / '.venv/bin/votesync', directory))}", ""),
         ("votesync up --messages 2000 --rate 20", "the same five nodes go on where they stopped"),
         ("votesync top", "nodes, turns, links and rates on one screen; break something meanwhile"),
         ("votesync verify --self-test", "damage copies of the file and see what catches each"),
