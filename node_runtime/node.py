@@ -56,7 +56,7 @@ class Node:
         self._lines: list[bytes] = []
         self._stamp: tuple[float, int] | None = None
         self._refused: Counter[tuple[str, str]] = Counter()
-        self._refused_at = 0
+        self._refused_at: dict[str, int] = {}
         self._scheduled = self._syncing = self._full = self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
@@ -104,11 +104,11 @@ class Node:
         self.later(LinkChanged(peer, up))
 
     def on_refused(self, port: str, reason: str) -> None:
-        """Input from outside was turned away: counted, and one line a second at most."""
+        """Input from outside was turned away: counted, and one line a second and port at most."""
         self._refused[port, reason] += 1
         now = steady_ticks()
-        if now - self._refused_at >= REFUSED_EVERY:
-            self._refused_at = now
+        if now - self._refused_at.get(port, -REFUSED_EVERY) >= REFUSED_EVERY:
+            self._refused_at[port] = now
             self._trace("refused", port=port, reason=reason, count=self._refused.total())
             self._schedule()
 

@@ -150,14 +150,14 @@ def main(argv: Sequence[str]) -> int:
 
 def _order(argv: Sequence[str]) -> Order:
     parser = argparse.ArgumentParser(prog="client send", description="Append each line of the input; one JSON line an ack.")
-    parser.add_argument("--node", action="append", metavar="HOST:PORT", help="where to send; more than one: in this order")
+    parser.add_argument("--node", action="append", metavar="[ID=]HOST:PORT", help="where to send; several: in this order")
     parser.add_argument("--session", help="the session to go on with (default: a new one)")
     parser.add_argument("--first", type=int, help="the number of the first line, where an earlier run may have sent it already")
     parser.add_argument("--timeout", type=float, help="seconds to wait for the last acks (default: for ever)")
     parser.add_argument("--window", type=int, default=64, help="messages under way at a time (default: 64)")
     options = parser.parse_args(argv)
     if options.node:
-        nodes = tuple(parse_peers("--node", ",".join(f"{i}={text}" for i, text in enumerate(options.node))).items())
+        nodes = tuple(_node(place, text) for place, text in enumerate(options.node))
     else:
         number = os.environ.get("ID", "0")
         nodes = own_first(int(number) if number.isdigit() else 0, parse_peers("NODES", os.environ.get("NODES", "")))
@@ -165,6 +165,12 @@ def _order(argv: Sequence[str]) -> Order:
     if session is None:
         session, first = f"{TYPED}{secrets.token_hex(6)}", 1
     return Order(nodes, session, first, options.window, options.timeout, os.environ.get("SHARED_DIR"))
+
+
+def _node(place: int, text: str) -> tuple[NodeId, Address]:
+    """`ID=HOST:PORT`; without an id it is called by its place."""
+    name, _, address = text.rpartition("=")
+    return int(name) if name.isdecimal() else place, parse_peers("--node", f"0={address}")[0]
 
 
 async def _run(order: Order) -> int:

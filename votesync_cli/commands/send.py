@@ -117,7 +117,7 @@ class Batch:
             except VotesyncError as error:
                 problem = error
                 continue
-            if self._read(finished, nodes) or finished.code in {0, 1, 2}:
+            if self._read(finished) or finished.code in {0, 1, 2}:
                 self._check(finished)
                 return self._result()
             problem = CommandFailed(f"The client beside {node.name} ended with {finished.code}.", "See `votesync ps`.")
@@ -127,7 +127,7 @@ class Batch:
         raise problem
 
     def _run(self, node: Service, nodes: Sequence[Service]) -> Finished:
-        addresses = [f"{other.name}:{other.environment.get('PORT') or 5000 + other.id}" for other in nodes]
+        addresses = [f"{other.id}={other.name}:{other.environment.get('PORT') or 5000 + other.id}" for other in nodes]
         command = [
             "python",
             "-m",
@@ -147,11 +147,8 @@ class Batch:
     def _count(self) -> int:
         return self.data.count(b"\n")
 
-    def _read(self, finished: Finished, nodes: Sequence[Service]) -> bool:
-        """Take the acknowledgements; whether every line has its answer. The first ack of an older session numbers its lines.
-
-        The client knows nodes by their place in its list, people by their ids.
-        """
+    def _read(self, finished: Finished) -> bool:
+        """Take the acknowledgements; whether every line has its answer. The first ack of an older session numbers its lines."""
         self.refused = []
         for line in finished.stdout.splitlines():
             try:
@@ -159,8 +156,6 @@ class Batch:
             except ValueError:
                 continue
             if isinstance(reply, dict) and reply.get("ok") and isinstance(reply.get("seq"), int):
-                place = reply.get("node")
-                reply["node"] = nodes[place].id if isinstance(place, int) and place < len(nodes) else None
                 self.acks.setdefault(reply["seq"], reply)
             elif isinstance(reply, dict):
                 self.refused.append(reply)
