@@ -18,7 +18,7 @@ SUITES := unit scenarios simulation component e2e
 PYTEST := $(BIN)/python -m pytest
 # These tests wait for sockets, processes and containers most of the time; those of one file share what they need.
 HOW_component := --numprocesses 2 --dist loadfile
-HOW_e2e := --numprocesses 2 --dist loadfile --durations 12
+HOW_e2e := --numprocesses 2 --dist loadgroup --durations 12
 JOBS ?= 2
 FOR ?= 600
 SEEDS ?= $(shell date +%s)000:
