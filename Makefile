@@ -16,9 +16,10 @@ TESTS := $(VENV)/.votesync-tests
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 SUITES := unit scenarios simulation component e2e
 PYTEST := $(BIN)/python -m pytest
-# These tests wait for sockets, processes and containers most of the time; those of one file share what they need.
+# These tests wait for sockets, processes and containers most of the time. Component: a file stays with one
+# worker, as its tests share what they need; e2e: tests/e2e/conftest.py says who has what.
 HOW_component := --numprocesses 2 --dist loadfile
-HOW_e2e := --numprocesses 2 --dist loadgroup --durations 12
+HOW_e2e := --numprocesses 2 --dist loadscope --durations 12
 JOBS ?= 2
 FOR ?= 600
 SEEDS ?= $(shell date +%s)000:

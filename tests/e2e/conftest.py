@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-HERE = Path(__file__).parent
-ELSEWHERE = {"docker", "browser"}  # containers have networks of their own, pages have none
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+ELSEWHERE = ("tests/e2e/docker/", "tests/e2e/browser/")  # containers have networks of their own, pages have none
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            elsewhere = item.path.relative_to(HERE).parts[0] in ELSEWHERE
-            item.add_marker(pytest.mark.xdist_group("elsewhere" if elsewhere else "local"))
+@pytest.hookimpl(optionalhook=True)  # without xdist there is one worker
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """What belongs together goes to one worker as a whole."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByMachine(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "elsewhere" if nodeid.startswith(ELSEWHERE) else "local"
+
+    return ByMachine(config, log)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.docker.conftest import Maker
-from tests.e2e.docker.docker_cluster import LIMIT, Cluster, containers, docker, networks
+from tests.e2e.docker.docker_cluster import LIMIT, Cluster, containers, docker, networks, until
 from votesync_cli.engines.docker import DockerEngine
 from votesync_cli.engines.docker_labels import container_name
 from votesync_cli.engines.image import image_name
@@ -34,9 +34,9 @@ def old_python(base_image: str) -> Iterator[str]:
 
 @pytest.fixture
 def other_base(base_image: str) -> Iterator[str]:
-    """The base image under a name of this test's own, so that there is a node image to build."""
+    """A base image of this test's own, so that there is a node image to build and all its containers are this test's."""
     name = f"vst{os.getpid()}-base:1"
-    docker("tag", base_image, name)
+    _built(name, f"FROM {base_image}\nLABEL org.votesync.test={os.getpid()}\n")
     yield name
     if docker("images", "-q", image_name(name)).strip():
         docker("rmi", image_name(name))
@@ -169,7 +169,8 @@ def test_ctrl_c_in_the_middle_of_up_leaves_nothing(make_cluster: Maker, moment: 
     assert up.returncode == 130, seen + rest
     assert "Traceback" not in rest
     assert_nothing_left(cluster)
-    assert docker("ps", "-aq", "--filter", f"ancestor={other_base}") == "", "no container of the build is left"
+    left = ("ps", "-aq", "--filter", f"ancestor={other_base}")
+    until(lambda: docker(*left) == "", "the engine removes the container of the build that was interrupted")
 
 
 def _bind_behind_a_free_port(taken: socket.socket) -> int:

@@ -26,7 +26,7 @@ COLUMNS = 100
 PATIENCE = 90.0  # seconds for one block
 
 _PAIR = re.compile(r"```sh\n(?P<commands>.*?)```\n\n```text\n(?P<shown>.*?)```", re.DOTALL)
-_DROPPED = re.compile(r"(waiting: |Ports that are taken|note: )")  # progress, and what other programs on the machine do
+_DROPPED = re.compile(r"(waiting: |waiting for \d+ of \d+ clients|Ports that are taken|note: )")  # progress, and what other programs on the machine do
 
 # What may differ, in this order. Everything else is compared as it is.
 FORMS = (
