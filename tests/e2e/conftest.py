@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from xdist.scheduler import LoadScopeScheduling
 
 ELSEWHERE = ("tests/e2e/docker/", "tests/e2e/browser/")  # containers have networks of their own, pages have none
 
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is one worker
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """What belongs together goes to one worker as a whole."""
-    from xdist.scheduler import LoadScopeScheduling
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-    class ByMachine(LoadScopeScheduling):
+    class ByMachine(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
         def _split_scope(self, nodeid: str) -> str:
             return "elsewhere" if nodeid.startswith(ELSEWHERE) else "local"
 

@@ -26,7 +26,8 @@ COLUMNS = 100
 PATIENCE = 90.0  # seconds for one block
 
 _PAIR = re.compile(r"```sh\n(?P<commands>.*?)```\n\n```text\n(?P<shown>.*?)```", re.DOTALL)
-_DROPPED = re.compile(r"(waiting: |waiting for \d+ of \d+ clients|Ports that are taken|note: )")  # progress, and what other programs on the machine do
+# Progress, and what other programs on the machine do.
+_DROPPED = re.compile(r"(waiting: |waiting for \d+ of \d+ clients|Ports that are taken|note: )")
 
 # What may differ, in this order. Everything else is compared as it is.
 FORMS = (
