@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from node_runtime.messages import Message
+from node_runtime.messages import Message, Row
 
 MAX_LINE = 64 * 1024  # bytes of one request, its newline not counted
-Row = tuple[int, int | None, int | None]  # seq, round, offset; the last two are None for an old duplicate
 
 
 class Replies(Protocol):

@@ -14,13 +14,13 @@ import secrets
 import socket
 from typing import cast
 
-from node_runtime.client_port import NodePort, Replies, Row, Talk
+from node_runtime.client_port import NodePort, Replies, Talk
 from node_runtime.config import Address, NodeConfig
 from node_runtime.json_lines import error_line
 from node_runtime.native_protocol import NativeTalk
 from node_runtime.text_protocol import PREFIX, TextTalk
 
-__all__ = ["Gateway", "NodePort", "Replies", "Row"]
+__all__ = ["Gateway", "NodePort", "Replies"]
 
 MAX_CONNECTIONS = 4096
 MAX_UNREAD = 1024 * 1024  # bytes of replies that a client may leave unread

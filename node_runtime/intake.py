@@ -13,10 +13,9 @@ from itertools import accumulate, chain, groupby, islice, repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from node_runtime.messages import Message, Round
+from node_runtime.messages import Message, Round, Row
 from node_runtime.sessions import Place, SessionTable
 
-Row = tuple[int, int | None, int | None]
 Rows = list[Row]
 
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
-from node_runtime.client_port import MAX_LINE, Row
+from node_runtime.client_port import MAX_LINE
 from node_runtime.errors import ClientProtocolError
-from node_runtime.messages import MAX_SEQ, MAX_SESSION, MAX_TIME, Message, NodeId
+from node_runtime.messages import MAX_SEQ, MAX_SESSION, MAX_TIME, Message, NodeId, Row
 from node_runtime.records import is_session, native_block, text_fault
 
 _known_session = lru_cache(maxsize=4096)(is_session)

@@ -26,6 +26,9 @@ MAX_SESSION = 64
 MAX_SEQ = 2**53
 MAX_TIME = 2**53
 
+Row = tuple[int, int | None, int | None]
+"""An acknowledged message: seq, round, offset in the file; the last two are None for an old duplicate."""
+
 
 class Message(NamedTuple):
     """One client message; `block` is its two lines in the shared file, rendered once where it was taken in."""

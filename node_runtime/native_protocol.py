@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from node_runtime.client_port import MAX_LINE, NodePort, Row, Sink
+from node_runtime.client_port import MAX_LINE, NodePort, Sink
 from node_runtime.errors import ClientProtocolError
 from node_runtime.json_lines import Append, ack_line, error_line, garbage, ok_line, read_append, read_request, read_session
-from node_runtime.messages import Message, NodeId
+from node_runtime.messages import Message, NodeId, Row
 
 _SUBMIT_AT = 1024  # messages after which the node is asked whether it can take more
 _MAX_HELD = 1024  # errors that wait for earlier answers

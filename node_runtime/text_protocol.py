@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 import re
 
-from node_runtime.client_port import MAX_LINE, NodePort, Row, Sink
+from node_runtime.client_port import MAX_LINE, NodePort, Sink
 from node_runtime.errors import ClientProtocolError
-from node_runtime.messages import MAX_TIME, Message, NodeId
+from node_runtime.messages import MAX_TIME, Message, NodeId, Row
 from node_runtime.records import render_block, text_fault
 
 PREFIX = b"client/"

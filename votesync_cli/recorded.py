@@ -62,11 +62,15 @@ class Sent:
 
 @dataclass(slots=True)
 class Recorded:
-    """Everything, in the order of the axis; a node's events also in the order of its log."""
+    """Everything, in the order of the axis; a node's events also in the order of its log.
+
+    `base`: Unix microseconds at the zero of the axis; None where no node has said anything.
+    """
 
     said: list[Said] = field(default_factory=list)
     sent: dict[tuple[str, int], Sent] = field(default_factory=dict)
     by_wall: int = 0
+    base: int | None = None
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -89,11 +93,17 @@ def recorded(logs: Iterable[Iterable[str | bytes]], histories: Iterable[Iterable
     """Read the nodes' logs (in each, a node's lines stand in their order) and the clients' histories."""
     out = Recorded()
     events = list(_events(logs))
-    base = _base(events)
-    out.said = _aligned(events, base, out)
+    if events:
+        out.base = _base(events)
+        out.said = _aligned(events, out.base, out)
     for history in histories:
-        _read_history(history, base if events else None, out)
+        _read_history(history, out)
     return out
+
+
+def onto_axis(zero: int, base: int | None) -> int:
+    """Microseconds to add to the times of a clock whose zero was at `zero` (Unix microseconds): 0 for the axis' own."""
+    return zero - base if base is not None and abs(zero - base) >= SAME_CLOCK else 0
 
 
 def _events(logs: Iterable[Iterable[str | bytes]]) -> Iterator[Event]:
@@ -135,7 +145,7 @@ def _aligned(events: Sequence[Event], base: int, out: Recorded) -> list[Said]:
     return sorted(said, key=attrgetter("t"))
 
 
-def _read_history(lines: Iterable[bytes], base: int | None, out: Recorded) -> None:
+def _read_history(lines: Iterable[bytes], out: Recorded) -> None:
     """One client's file; a batch that begins on another clock is shifted by what the wall clocks say."""
     shift = 0
     for line in lines:
@@ -149,17 +159,10 @@ def _read_history(lines: Iterable[bytes], base: int | None, out: Recorded) -> No
         if mono is None:
             continue
         if event.get("event") == "begin":
-            shift = _shift(event, mono, base)
+            ts = event.get("ts")
+            shift = onto_axis(int(ts * 1e6) - mono, out.base) if isinstance(ts, int | float) else 0
         elif _note_message(event, mono + shift, out.sent):
             out.by_wall += bool(shift)
-
-
-def _shift(begin: dict[str, Any], mono: int, base: int | None) -> int:
-    ts = begin.get("ts")
-    if base is None or not isinstance(ts, int | float):
-        return 0
-    apart = int(ts * 1e6) - mono - base
-    return apart if abs(apart) >= SAME_CLOCK else 0
 
 
 def _note_message(event: dict[str, Any], t: int, sent: dict[tuple[str, int], Sent]) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from node_runtime.messages import Message
+from node_runtime.messages import Message, Row
 from node_runtime.records import native_body, render_block
 from node_runtime.state import Submitted
 from tests.simulation.plan import MILLI
 
 if TYPE_CHECKING:
-    from node_runtime.client_port import Row
     from tests.simulation.world import World
 
 

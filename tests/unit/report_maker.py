@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.unit.run_maker import RunMaker
-from votesync_cli.report.clients import base_of, clients
+from votesync_cli.report.clients import clients
 from votesync_cli.report.fairness import OrderReader
 from votesync_cli.report.model import Material, RunReport, report
 from votesync_cli.report.nodes import newest
@@ -25,7 +25,7 @@ def reported(maker: RunMaker, directory: Path) -> RunReport:
         histories.read_file(path)
     found = maker.recorded()
     found.said = newest(found.said)
-    people, book = clients(histories, base_of(found.said)), VoteBook()
+    people, book = clients(histories, found.base), VoteBook()
     for said in found.said:
         book.add(said.event)
     order = OrderReader(histories, people.sends)

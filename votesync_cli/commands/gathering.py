@@ -72,7 +72,12 @@ def resolved(common: Common, run: Path | None) -> Path | None:
         from votesync_cli.runs_pack import unpacked
 
         return unpacked(run)
-    return _evidence_of(common, runs.find(str(run), runs.place(compose_file(common).parent / ".votesync")))
+    return _evidence_of(common, runs.find(str(run), place_of(common)))
+
+
+def place_of(common: Common) -> Path:
+    """Where the runs of this directory are kept."""
+    return runs.place(compose_file(common).parent.resolve() / ".votesync")
 
 
 def _evidence_of(common: Common, found: runs.Run) -> Path | None:
@@ -119,7 +124,7 @@ def nodes_of(logs: Iterable[Path]) -> tuple[int, ...]:
     """
     found: set[int] = set()
     for path in logs:
-        event = next((event for line in _lines(path) if (event := votelog.decode(line)) is not None), None)
+        event = next(_events(path), None)
         if event is not None:
             count = event.get("nodes")
             found |= {event["node"], *range(min(count, MAX_NODES) if isinstance(count, int) else 0)}
@@ -133,7 +138,7 @@ def events_before(run: runs.Run | None) -> Iterator[votelog.Event]:
     """
     for earlier in runs.before(run) if run is not None else []:
         for path in sorted((earlier.path / runs.VOTES).glob("*.log")):
-            yield from (event for line in _lines(path) if (event := votelog.decode(line)) is not None)
+            yield from _events(path)
 
 
 def gather(common: Common, chosen: Sources) -> Recorded:
@@ -169,6 +174,10 @@ def _shared(common: Common, *, needed: bool) -> Path:
     if not file.exists() and not needed:
         return file.parent / "shared_data"
     return read_project(common).shared_dir
+
+
+def _events(path: Path) -> Iterator[votelog.Event]:
+    return (event for line in _lines(path) if (event := votelog.decode(line)) is not None)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

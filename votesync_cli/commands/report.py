@@ -28,7 +28,7 @@ from votesync_cli.compose import template_file
 from votesync_cli.errors import EnvironmentFault, Inconclusive
 from votesync_cli.options import Common
 from votesync_cli.recorded import Recorded
-from votesync_cli.report.clients import Clients, base_of, clients
+from votesync_cli.report.clients import Clients, clients
 from votesync_cli.report.fairness import OrderReader, Overtaking
 from votesync_cli.report.happenings import Deed, deeds_of
 from votesync_cli.report.markdown import markdown as as_markdown
@@ -163,7 +163,7 @@ def _material(asked: Asked, title: str) -> Material:
                 "There is nothing to report: no output.txt, no histories, no vote logs.",
                 "Start a cluster with `votesync up`, or name a kept run with --run.",
             )
-        people = clients(histories, base_of(found.said)) if histories is not None else None
+        people = clients(histories, found.base) if histories is not None else None
         verdict = _verdict(asked, chosen.output, size, histories, found) if chosen.output is not None else None
         order = _order(chosen.output, size, histories, people) if chosen.output is not None and size else None
         broken, deeds = _broken(found, verdict, chosen.output), _deeds(asked)

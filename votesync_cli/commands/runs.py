@@ -13,7 +13,8 @@ import typer
 from votesync_cli import completing
 from votesync_cli import runs as kept_runs
 from votesync_cli.commands import keeping
-from votesync_cli.commands.context import compose_file, open_engine, read_or_bare, say
+from votesync_cli.commands.context import open_engine, read_or_bare, say
+from votesync_cli.commands.gathering import place_of
 from votesync_cli.errors import CommandFailed, UsageError
 from votesync_cli.options import Common
 from votesync_cli.results import Said
@@ -54,7 +55,7 @@ def runs(
     words = what or ["list"]
     given = {"output": output, "force": force, "whole": whole, "keep": keep, "older-than": older_than}
     _refuse_strangers(words[0], given | {"even-latest": even_latest, "yes": yes})
-    place = _place(common)
+    place = place_of(common)
     match words:
         case ["list"]:
             newest = kept_runs.latest(place)
@@ -80,10 +81,6 @@ def _refuse_strangers(word: str, given: Mapping[str, object]) -> None:
     for name, value in given.items():
         if value not in (None, False) and _BELONGS[name] != word:
             raise UsageError(f"--{name} belongs to `votesync runs {_BELONGS[name]}`.", "Leave it out, or say that word.")
-
-
-def _place(common: Common) -> Path:
-    return kept_runs.place(compose_file(common).parent.resolve() / ".votesync")
 
 
 def _chosen(place: Path, word: str) -> Run:

@@ -56,7 +56,7 @@ def alone(project: str, state_dir: Path) -> Iterator[None]:
 
     Raises: EnvironmentFault where one is at work.
     """
-    from votesync_cli.engines.local_state import locked
+    from votesync_cli.engines.local_state import busy, locked
 
     lock = state_dir / f"up-{project}"
     with contextlib.ExitStack() as held:
@@ -66,7 +66,7 @@ def alone(project: str, state_dir: Path) -> Iterator[None]:
                 give(state_dir)
                 held.callback(_remove_empty, state_dir)
         if os.access(state_dir, os.W_OK | os.X_OK):
-            held.enter_context(locked(lock, 0.0, f"Another votesync is bringing project {project} up or down"))
+            held.enter_context(locked(lock, 0.0, busy(project)))
             held.callback(lock.unlink, missing_ok=True)
         yield
 

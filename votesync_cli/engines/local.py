@@ -67,7 +67,7 @@ class LocalEngine:
         with contextlib.ExitStack() as undo:
             if self._preparing != place:
                 _make_place(project)
-                undo.enter_context(local_state.locked(place / "up.lock", 0.0, _busy(project)))
+                undo.enter_context(local_state.locked(place / "up.lock", 0.0, local_state.busy(project.name)))
             with self._changed(project) as state:
                 known = state.ports if state.records else {}
                 state.ports = local_services.assign_ports(project.services, known, self._take(project))
@@ -279,7 +279,7 @@ class LocalEngine:
         _make_place(project)
         if self._preparing == _place(project):
             return contextlib.nullcontext()
-        return local_state.locked(_place(project) / "up.lock", _LOCK_WAIT, _busy(project))
+        return local_state.locked(_place(project) / "up.lock", _LOCK_WAIT, local_state.busy(project.name))
 
 
 def _place(project: ComposeProject) -> Path:
@@ -289,10 +289,6 @@ def _place(project: ComposeProject) -> Path:
 def _make_place(project: ComposeProject) -> None:
     """Supervisors write there, so it belongs to whom the services run as; a broken compose file names nobody."""
     make_directory(_place(project), owner_of(project.services[0]) if project.services else None)
-
-
-def _busy(project: ComposeProject) -> str:
-    return f"Another votesync is bringing project {project.name} up or down"
 
 
 def _say_moved(project: ComposeProject, before: Ports, now: Ports, progress: Progress) -> None:

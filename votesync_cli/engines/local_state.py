@@ -105,6 +105,11 @@ def save(directory: Path, state: State) -> None:
         raise _unusable(directory, error) from None
 
 
+def busy(project: str) -> str:
+    """What whoever waits for a project is told."""
+    return f"Another votesync is bringing project {project} up or down"
+
+
 @contextlib.contextmanager
 def locked(path: Path, wait: float, busy: str) -> Iterator[None]:
     """Hold the lock file `path` for as long as the block lasts; `busy` says what somebody else is doing with it.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from votesync_cli.recorded import SAME_CLOCK, Said, session_key
+from votesync_cli.recorded import onto_axis, session_key
 from votesync_cli.report.numbers import Spread, spread
 from votesync_cli.verify.history import NEVER, Histories, SessionHistory
 
@@ -51,7 +51,7 @@ def clients(histories: Histories, base: int | None) -> Clients:
     if base is None:
         base = next((own.zeros[0][1] for own in histories.sessions.values() if own.zeros), 0)
     for name, own in sorted(histories.sessions.items(), key=lambda item: session_key(item[0].decode(errors="replace"))):
-        shifts = [(index, _shift(zero, base)) for index, zero in own.zeros]
+        shifts = [(index, onto_axis(zero, base)) for index, zero in own.zeros]
         sends = out.sends[name] = _moved(own.invoked, shifts)
         waits = array("q")
         for place, (ack, sent) in enumerate(zip(_moved(own.acked, shifts), sends, strict=True)):
@@ -62,16 +62,6 @@ def clients(histories: Histories, base: int | None) -> Clients:
         out.waits.extend(waits)
         out.rows.append(_row(name.decode(errors="replace"), own, waits))
     return out
-
-
-def base_of(said: Iterable[Said]) -> int | None:
-    """Unix microseconds at the zero of the axis; None of nothing."""
-    bases = sorted(int(float(item.event["ts"]) * 1e6) - item.t for item in said)
-    return bases[len(bases) // 2] if bases else None
-
-
-def _shift(zero: int, base: int) -> int:
-    return zero - base if abs(zero - base) >= SAME_CLOCK else 0
 
 
 def _moved(times: array[int], shifts: list[tuple[int, int]]) -> array[int]:

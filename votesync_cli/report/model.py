@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from votesync_cli.recorded import Recorded
-from votesync_cli.report.clients import Client, Clients, base_of
+from votesync_cli.report.clients import Client, Clients
 from votesync_cli.report.fairness import Overtaking
 from votesync_cli.report.happenings import Deed, Event, Stretch, by_hand, events, stretches
 from votesync_cli.report.moments import Artist, Moment, drawn, moments
@@ -127,7 +127,7 @@ def report(material: Material) -> RunReport:
     zero, end = _shown(found, busy)
     artist = Artist(found, material.broken)
     chosen = moments(seen.rounds, told, found.said, material.broken)
-    people, base = material.clients, base_of(found.said)
+    people, base = material.clients, found.base
     ordered = sorted(people.waits) if people is not None else []
     deeds, paused = by_hand(material.deeds, base, end)
     happened = sorted([*events(found.said), *deeds], key=lambda event: event.t)
